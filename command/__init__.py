@@ -1,0 +1,1 @@
+"""The `corredor` command, one file for each subcommand."""

@@ -1,0 +1,1 @@
+"""What crosses a boundary: event, corridor map, slice, score, rejection, topics. No I/O happens here."""

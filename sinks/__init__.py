@@ -1,0 +1,1 @@
+"""Results out: from Kafka into ClickHouse."""

@@ -1,0 +1,1 @@
+"""Where events come from: replayed files, the simulator."""

@@ -1,0 +1,1 @@
+"""The Faust agents, thin: take a batch, call the model, hand over the effects."""

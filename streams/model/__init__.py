@@ -1,0 +1,1 @@
+"""Pure functions and state machines: no Faust, no Kafka, no clock of their own."""

@@ -1,0 +1,1 @@
+"""What the agents stand on: transport, state, checkpoint, servers, settings, metrics."""

@@ -1,0 +1,52 @@
+"""librdkafka clients, configured in one place from the settings."""
+
+from typing import Any
+
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+
+from streams.runtime.settings import Settings
+
+
+def bootstrap(settings: Settings) -> dict[str, Any]:
+    """What every client needs: where the cluster is. `settings.kafka` must be an address by now."""
+    return {"bootstrap.servers": settings.kafka, "log.connection.close": False}
+
+
+def producer(settings: Settings, **extra: Any) -> Producer:
+    """A producer that loses nothing: idempotent, all replicas acknowledge, Java's partitioner (murmur2 of the key)."""
+    return Producer(
+        {
+            **bootstrap(settings),
+            "enable.idempotence": True,
+            "acks": "all",
+            "partitioner": "murmur2_random",
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "message.max.bytes": 8 * 1024 * 1024,
+            "queue.buffering.max.messages": 1_000_000,
+            "queue.buffering.max.kbytes": 262_144,
+            **extra,
+        }
+    )
+
+
+def consumer(settings: Settings, group: str, **extra: Any) -> Consumer:
+    """A consumer that commits only when told, starts at the beginning, and does not stall on a full queue."""
+    return Consumer(
+        {
+            **bootstrap(settings),
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "fetch.queue.backoff.ms": 10,
+            "fetch.wait.max.ms": 50,
+            **extra,
+        }
+    )
+
+
+def admin(settings: Settings) -> AdminClient:
+    """An administrative client."""
+    return AdminClient(bootstrap(settings))
