@@ -69,6 +69,16 @@ class Settings(BaseSettings):
         )
 
     @property
+    def worker_group(self) -> str:
+        """Consumer group of the workers."""
+        return f"{self.group}.worker"
+
+    @property
+    def sink_group(self) -> str:
+        """Consumer group of the sinks."""
+        return f"{self.group}.sink"
+
+    @property
     def clickhouse_dsn(self) -> str:
         """The ClickHouse DSN in clear, the default filled in. Never log it: it may hold a password."""
         return self.clickhouse.get_secret_value() or f"chdb://{self.data_dir.absolute() / 'clickhouse'}"
