@@ -4,9 +4,9 @@ All float sums are sums of multiples of 2^-32 (see `streams.model.exact`), so th
 associative and commutative: neither order nor lateness nor a replay can change a bit of the result.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, json
 
 #: Length of an event-time bucket, seconds.
 BUCKET_S = 10
@@ -68,15 +68,14 @@ class Sums(Struct, gc=False):
     waits: dict[int, int] = {}
 
 
-class Slice(Struct, frozen=True, gc=False):
+class Slice(Sums, gc=False, kw_only=True, omit_defaults=True, tag_field="kind", tag="touchpoint"):
     """One message of `experience.slices`, one row of `experience_slices`: absolute, never a delta.
 
-    Identity: cell, `bucket` (epoch seconds), `origin` (topic and partition it was counted from) and `part` (the offset
-    of the first event counted in it). `version` is the offset of the last one: the newest version of an identity wins,
-    and the parts of one cell and bucket add up.
+    Identity: cell, `bucket` (epoch seconds), `origin` (`topic/partition` it was counted from) and `part` (the offset of
+    the first event counted in it). `version` is the offset of the last one: the newest version of an identity wins, and
+    the parts of one cell and bucket add up. A sum that is absent from the message is 0.
     """
 
-    kind: Literal["touchpoint"]
     tenant: str
     touchpoint: str
     channel: str
@@ -89,43 +88,35 @@ class Slice(Struct, frozen=True, gc=False):
     origin: str
     part: int
     version: int
-    n: int
-    scored: int
-    sum_x: float
-    sum_xx: float
-    negative: int
-    neutral: int
-    positive: int
-    gap_n: int
-    gap_sum: float
-    gap_broken: int
-    wait_n: int
-    wait_log_sum: float
-    wait_log_sum2: float
-    wait_satisfied: int
-    wait_tolerating: int
-    nps_n: int
-    nps_promoters: int
-    nps_detractors: int
-    csat_n: int
-    csat_top: int
-    ces_n: int
-    ces_sum: float
-    ces_sum2: float
-    abandoned: int
-    pending: int
-    late: int
-    waits: dict[int, int]
+
+    @property
+    def cell(self) -> Cell:
+        """What the slice is about."""
+        return Cell(
+            self.tenant,
+            self.touchpoint,
+            self.channel,
+            self.stage,
+            self.actor,
+            self.contact,
+            self.segment,
+            self.segment_value,
+        )
+
+    @property
+    def key(self) -> bytes:
+        """The identity as a JSON list: the message key, so that compaction keeps the newest version."""
+        return json.encode((*self.cell, self.bucket, self.origin, self.part))
 
 
-class Progress(Struct, frozen=True):
+class Progress(Struct, frozen=True, tag_field="kind", tag="progress"):
     """How far one input partition has come: goes with the slices, so that readers know what they have seen.
 
-    `watermark` is the smallest event time (epoch seconds) still expected: the minimum over live sources of the newest
-    event time seen. `applied` is the offset of the last event counted.
+    `watermark` (epoch seconds) is the smallest event time still expected: the minimum over the live sources of the newest
+    event time seen; None while the partition is idle and nothing is expected. `applied` is the offset of the last event
+    counted, -1 for none.
     """
 
-    kind: Literal["progress"]
     origin: str
     applied: int
-    watermark: float
+    watermark: float | None

@@ -1,0 +1,48 @@
+"""`corredor migrate`: bring the ClickHouse database up to date."""
+
+from typing import Annotated
+
+import typer
+
+
+def command(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the statements that would run; run none.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the migrations and whether each is applied.")] = False,
+) -> None:
+    """Create and change the tables and views of the database `corredor`.
+
+    Applies pending migrations in order; running it again does nothing. The sink does the same when it starts.
+    """
+    from rich.table import Table
+
+    from command.output import err, out
+    from schemas.errors import UsageError
+    from sinks.clickhouse import ClickHouse, chdb_path, shown
+    from sinks.migrate import migrate, migrations, plan
+    from streams.runtime.settings import load_settings
+
+    dsn = load_settings().clickhouse_dsn
+    looking = dry_run or list_
+    if looking and (path := chdb_path(dsn)) is not None and not path.exists():
+        raise UsageError(f"there is no ClickHouse folder {path} yet; `corredor migrate` creates it")
+    store = ClickHouse.open(dsn, create=not looking)
+    try:
+        if not looking:
+            done = migrate(store)
+            for migration in done:
+                err.print(f"applied {migration.version:03d}_{migration.name}", highlight=False)
+            err.print(f"{shown(dsn)} is up to date", highlight=False, soft_wrap=True)
+            return
+        state = plan(store)
+    finally:
+        store.close()
+    if dry_run:
+        for migration in state.pending:
+            out.print(f"-- {migration.version:03d}_{migration.name}", markup=False, highlight=False)
+            out.print(migration.sql, markup=False, highlight=False, soft_wrap=True)
+        return
+    table = Table("migration", "state", "checksum")
+    for migration in migrations():
+        known = "applied" if migration in state.applied else "pending"
+        table.add_row(f"{migration.version:03d}_{migration.name}", known, migration.checksum[:12])
+    out.print(table)

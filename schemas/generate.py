@@ -1,0 +1,133 @@
+"""Writes the contract for those who do not read Python: JSON Schema of every message family, and AsyncAPI.
+
+`python -m schemas.generate` writes `schemas/generated/`; `--check` compares and fails where a file is out of date.
+"""
+
+import argparse
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from schemas import asyncapi
+from schemas.corridor import CorridorMap, Defaults, Duration
+from schemas.event import TouchpointData, TouchpointEvent
+from schemas.rejection import RejectedEvent
+from schemas.score import Score
+from schemas.scored import ScoredEvent
+from schemas.slice import Progress, Slice
+
+GENERATED = Path(__file__).parent / "generated"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+COMMAND = "python -m schemas.generate"
+
+#: File name (without ending), type, title.
+FAMILIES: tuple[tuple[str, type[Struct], str], ...] = (
+    ("touchpoint-event", TouchpointEvent, "Touchpoint event (CloudEvents structured mode)"),
+    ("touchpoint-data", TouchpointData, "Touchpoint data (the value in CloudEvents binary mode)"),
+    ("scored-event", ScoredEvent, "Scored event"),
+    ("rejected-event", RejectedEvent, "Rejected event"),
+    ("slice", Slice, "Slice"),
+    ("progress", Progress, "Progress of an input partition"),
+    ("score", Score, "Rolling-window score"),
+    ("corridor-map", CorridorMap, "Corridor map"),
+)
+
+
+def json_schema(name: str, kind: type[Struct], title: str) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of one family."""
+    generated = msgspec.json.schema(_with_written_defaults(kind), schema_hook=_schema_of)
+    definitions = generated["$defs"]
+    for definition in definitions.values():
+        definition["description"] = inspect.cleandoc(definition.get("description", definition["title"]))
+    return {
+        "$schema": DIALECT,
+        "$id": f"urn:corredor:schema:{name}:v1",
+        "title": title,
+        "description": definitions[kind.__name__]["description"],
+        "$ref": generated["$ref"],
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def render() -> dict[str, str]:
+    """Every generated file: name and text. The same types give the same text."""
+    schemas = {name: json_schema(name, kind, title) for name, kind, title in FAMILIES}
+    files = {
+        f"{name}.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        for name, schema in schemas.items()
+    }
+    files["asyncapi.yaml"] = asyncapi.render(schemas["touchpoint-event"])
+    return files
+
+
+def stale(folder: Path) -> list[str]:
+    """What in `folder` differs from what the types say, one sentence a file."""
+    files = render()
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    sentences = [f"{folder / name}: no type asks for this file; remove it" for name in sorted(found - set(files))]
+    for name, text in files.items():
+        if name not in found:
+            sentences.append(f"{folder / name}: missing; run `{COMMAND}`")
+        elif (folder / name).read_text(encoding="utf-8") != text:
+            sentences.append(f"{folder / name}: differs from the types; run `{COMMAND}`")
+    return sentences
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write or compare the generated files; the exit code."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description="Generate JSON Schema and AsyncAPI from the types.")
+    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 where a file is out of date")
+    parser.add_argument("--folder", type=Path, default=GENERATED, help="where the files are (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    if options.check:
+        sentences = stale(options.folder)
+        sys.stderr.writelines(f"{sentence}\n" for sentence in sentences)
+        return 1 if sentences else 0
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for name, text in render().items():
+        (options.folder / name).write_text(text, encoding="utf-8")
+    return 0
+
+
+def _schema_of(kind: type) -> dict[str, Any]:
+    if kind is Duration:
+        return {
+            "title": "Duration",
+            "description": "A length of time above 0: a number and a unit (ms, s, min, h or d).",
+            "type": "string",
+            "pattern": r"^\s*\d+(\.\d+)?\s*(ms|s|min|h|d)\s*$",
+        }
+    raise NotImplementedError(f"no JSON Schema for {kind}")
+
+
+def _with_written_defaults(kind: type[Struct]) -> type[Struct]:
+    """The corridor map with its defaults as a map would write them: msgspec cannot encode a Duration in a default."""
+    if kind is not CorridorMap:
+        return kind
+    written = {field.name: field.default for field in msgspec.structs.fields(Defaults)}
+    durations = {name: f"{value:g}s" for name, value in written.items() if isinstance(value, Duration)}
+    defaults = _copy(Defaults, {}, durations)
+    return _copy(CorridorMap, {"defaults": defaults}, {"defaults": defaults()})
+
+
+def _copy(kind: type[Struct], types: dict[str, Any], values: dict[str, Any]) -> type[Struct]:
+    fields: list[Any] = []
+    for field in msgspec.structs.fields(kind):
+        entry: tuple[Any, ...] = (field.name, types.get(field.name, field.type))
+        if field.default_factory is not msgspec.NODEFAULT:
+            entry += (msgspec.field(default_factory=field.default_factory),)
+        elif field.default is not msgspec.NODEFAULT:
+            entry += (values.get(field.name, field.default),)
+        fields.append(entry)
+    return msgspec.defstruct(
+        kind.__name__, fields, namespace={"__doc__": kind.__doc__}, frozen=True, forbid_unknown_fields=True
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

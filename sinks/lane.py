@@ -1,0 +1,97 @@
+"""A lane: the messages of one topic on their way into one table, and how far they bring the topic's partitions."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas import topics
+
+#: Which table the rows of a topic go to. Rejections come in base64 and are decoded behind the landing table.
+TABLES = {
+    topics.SCORED.name: "touchpoint_events",
+    topics.REJECTED.name: "rejected_events_landing",
+    topics.SLICES.name: "experience_slices",
+    topics.SCORES.name: "experience_scores",
+}
+#: Progress notes travel with the slices; they are not rows. They begin so, for msgspec writes fields in order.
+_PROGRESS = b'{"kind":"progress"'
+
+#: A Kafka message (confluent_kafka.Message); its value is one JSON object whose fields are the table's columns.
+Message = Any
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one write takes: the messages, and the offset to commit for each partition once they are written."""
+
+    topic: str
+    messages: list[Message] = field(default_factory=list)
+    size: int = 0
+    positions: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def table(self) -> str:
+        """The table it goes to."""
+        return TABLES[self.topic]
+
+
+class Lane:
+    """Collects a batch until it is due by rows, bytes or age. Times are seconds of a monotonic clock."""
+
+    def __init__(self, topic: str, rows: int, size: int, interval: float) -> None:
+        self._rows = rows
+        self._size = size
+        self._interval = interval
+        self._batch = Batch(topic)
+        self._since: float | None = None
+
+    @property
+    def topic(self) -> str:
+        """The topic whose messages it takes."""
+        return self._batch.topic
+
+    @property
+    def table(self) -> str:
+        """The table they go to."""
+        return self._batch.table
+
+    @property
+    def rows(self) -> int:
+        """Rows buffered."""
+        return len(self._batch.messages)
+
+    def add(self, message: Message, now: float) -> None:
+        """Take a message; one that is no row (a tombstone, a progress note) only moves the position."""
+        batch = self._batch
+        batch.positions[message.partition()] = message.offset() + 1
+        if self._since is None:
+            self._since = now
+        value = message.value()
+        if value is None or value.startswith(_PROGRESS):
+            return
+        batch.messages.append(message)
+        batch.size += len(value)
+
+    def due_in(self, now: float) -> float:
+        """Seconds until the batch must be written; 0 or less: now; infinite if there is nothing."""
+        if self._since is None:
+            return float("inf")
+        if len(self._batch.messages) >= self._rows or self._batch.size >= self._size:
+            return 0.0
+        return self._since + self._interval - now
+
+    def take(self) -> Batch:
+        """Hand over the batch and begin a new one."""
+        batch, self._batch, self._since = self._batch, Batch(self._batch.topic), None
+        return batch
+
+
+def lanes(rows: int, size: int, interval: float) -> dict[str, Lane]:
+    """A lane for each topic."""
+    return {topic: Lane(topic, rows, size, interval) for topic in TABLES}
+
+
+def sample(batch: Batch, at_most: int = 200) -> Iterator[Message]:
+    """Messages evenly spread over the batch."""
+    step = -(-len(batch.messages) // at_most) or 1
+    return iter(batch.messages[::step])

@@ -1,0 +1,1 @@
+"""The parts of the simulated retail corridor. `sources.simulate` puts them together."""

@@ -1,0 +1,186 @@
+"""The ingest agent: batches of events to the model, what they led to out to Kafka."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from schemas import topics
+from schemas.corridor import CorridorMap
+from streams.model.decode import Record
+from streams.model.ingest import ORIGIN_HEADER, Ingest, Outcome
+from streams.runtime import metrics
+from streams.runtime.checkpoint import Effects
+from streams.runtime.outbox import Outbox
+from streams.runtime.positions import Positions
+from streams.runtime.settings import Settings
+from streams.runtime.state_log import read_back
+
+#: A lane without a record for this long, and with none waiting, holds no watermark back. Seconds.
+IDLE_AFTER_S = 5.0
+LANES = (topics.EVENTS.name, topics.REKEYED.name)
+
+
+class IngestTask:
+    """The partitions of the ingest agent that this worker owns."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        corridor: CorridorMap,
+        outbox: Outbox,
+        partition_of: Callable[[bytes], int],
+        slice_partition_of: Callable[[bytes], int],
+    ) -> None:
+        self._settings = settings
+        self._corridor = corridor
+        self._outbox = outbox
+        self._partition_of = partition_of
+        self._slice_partition_of = slice_partition_of
+        self._partitions: dict[int, Ingest] = {}
+        self._last_record: dict[tuple[int, str], float] = {}
+        self._told: dict[tuple[int, str], bytes] = {}
+        # (arrival of the batch's first record, records): not yet in a checkpoint, and in the one under way.
+        self._arrived: list[tuple[float, int]] = []
+        self._leaving: list[tuple[float, int]] = []
+
+    async def assign(self, partitions: Iterable[int], positions: Positions) -> None:
+        """Own exactly these partitions; the state of new ones is read back. Raises StopProcess if it cannot be."""
+        wanted = set(partitions)
+        for partition in set(self._partitions) - wanted:
+            del self._partitions[partition]
+        for partition, state in list(self._partitions.items()):
+            # Another worker may have had it in the meantime.
+            if any(positions.of(topic, partition) != lane.saved + 1 for topic, lane in state.lanes.items()):
+                del self._partitions[partition]
+        for partition in sorted(wanted - set(self._partitions)):
+            started = time.monotonic()
+            self._partitions[partition] = await asyncio.to_thread(self._restore, partition, positions)
+            metrics.RESTORE_SECONDS.set(time.monotonic() - started)
+
+    def _restore(self, partition: int, positions: Positions) -> Ingest:
+        state = Ingest(partition, self._corridor, self._partition_of)
+        for key, value in read_back(self._settings, topics.STATE_INGEST.name, partition).items():
+            state.restore(key, value)
+        for topic, lane in state.lanes.items():
+            lane.saved = lane.state.applied
+            positions.check(topic, partition, lane.state.applied)
+        return state
+
+    async def apply(self, topic: str, partition: int, records: Sequence[Record]) -> None:
+        """Apply a batch and publish what it led to; a batch of a partition no longer owned is left to its new owner."""
+        state = self._partitions.get(partition)
+        if state is None:
+            return
+        started = time.perf_counter()
+        outcome = state.apply(topic, records)
+        metrics.BATCH_SECONDS.observe(time.perf_counter() - started)
+        metrics.BATCH_RECORDS.observe(len(records))
+        self._last_record[partition, topic] = time.monotonic()
+        self._arrived.append((records[0].timestamp / 1000.0, len(records)))
+        _count(outcome)
+        if outcome.scored:
+            await self._outbox.publish(topics.SCORED.name, outcome.scored)
+        if outcome.rejected:
+            await self._outbox.publish(topics.REJECTED.name, outcome.rejected)
+        for record in outcome.rekeyed:
+            await self._hand_over(partition, record)
+
+    async def _hand_over(self, partition: int, record: Record) -> None:
+        """Send an event to its customer's partition: the owner of murmur2(subject)."""
+        origin = f"{partition}:{record.offset}".encode()
+        subject = _subject(record)
+        await self._outbox.hand_over(
+            topics.REKEYED.name, subject, record.value, [*record.headers, (ORIGIN_HEADER, origin)], record.timestamp
+        )
+
+    def next_offset(self, topic: str, partition: int) -> int | None:
+        """The offset after the last one applied; None for a partition not owned."""
+        state = self._partitions.get(partition)
+        return None if state is None else state.lanes[topic].state.applied + 1
+
+    def collect(self, now: float) -> Effects:
+        """The slices, state and positions that changed since the last checkpoint."""
+        effects = Effects()
+        slices: list[dict[str, object]] = []
+        for partition, state in self._partitions.items():
+            snapshot = state.snapshot()
+            slices += [
+                {"key": key, "value": value, "partition": self._slice_partition_of(tenant.encode())}
+                for tenant, key, value in snapshot.slices
+            ]
+            slices += self._progress(partition, state)
+            if snapshot.state:
+                effects.state.append((partition, snapshot.state))
+            for topic, position in snapshot.positions.items():
+                effects.positions[topic, partition] = position
+        if slices:
+            effects.messages.append((topics.SLICES.name, slices))
+        self._arrived, self._leaving = [], self._arrived
+        return effects
+
+    def _progress(self, partition: int, state: Ingest) -> list[dict[str, object]]:
+        """Tell all readers of slices how far each lane has come, when that changed."""
+        told = []
+        for topic in LANES:
+            idle = time.monotonic() - self._last_record.get((partition, topic), 0.0) > IDLE_AFTER_S
+            progress = state.progress(topic, idle)
+            value = msgspec.json.encode(progress)
+            if self._told.get((partition, topic)) == value:
+                continue
+            self._told[partition, topic] = value
+            if progress.watermark is not None:
+                metrics.WATERMARK.labels(partition).set(progress.watermark)
+            key = msgspec.json.encode(("progress", progress.origin))
+            told += [{"key": key, "value": value, "partition": number} for number in range(self._settings.partitions)]
+            for source, clock in state.lanes[topic].state.sources.items():
+                metrics.LAST_EVENT.labels(source).set(clock.newest)
+        return told
+
+    def drop(self) -> None:
+        """Own nothing any more; what was not acknowledged is done again by the next owner."""
+        self._partitions.clear()
+
+    def committed(self, now: float) -> None:
+        """Observe how long the events of the finished checkpoint took."""
+        for arrived_at, count in self._leaving:
+            metrics.END_TO_END.observe(max(now - arrived_at, 0.0), count)
+        self._leaving = []
+
+
+class _Subject(msgspec.Struct):
+    subject: str
+
+
+_subject_of = msgspec.json.Decoder(_Subject).decode
+
+
+def _subject(record: Record) -> bytes:
+    for name, value in record.headers:
+        if name.lower() == "ce_subject" and value is not None:
+            return value
+    return _subject_of(record.value or b"").subject.encode()
+
+
+def _count(outcome: Outcome) -> None:
+    for state, count in (
+        ("accepted", len(outcome.scored)),
+        ("rejected", len(outcome.rejected)),
+        ("duplicate", outcome.duplicates),
+        ("rekeyed", len(outcome.rekeyed)),
+        ("replayed", outcome.replayed),
+    ):
+        if count:
+            metrics.EVENTS.labels(state).inc(count)
+    for reason, count in outcome.reasons.items():
+        metrics.REJECTED.labels(reason).inc(count)
+    if outcome.unmapped:
+        metrics.UNMAPPED.inc(outcome.unmapped.total())
+    if outcome.late:
+        metrics.LATE.inc(outcome.late)
+    for lateness in outcome.lateness:
+        metrics.LATENESS.observe(lateness)
+
+
+__all__ = ["LANES", "IngestTask"]

@@ -1,0 +1,127 @@
+"""The score agent: slices of all partitions to rolling window scores."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from schemas import topics
+from schemas.corridor import CorridorMap
+from schemas.score import Score
+from schemas.slice import Progress, Slice
+from streams.model.decode import Record
+from streams.model.windows import Windows
+from streams.runtime import metrics
+from streams.runtime.checkpoint import Effects
+from streams.runtime.positions import Positions
+from streams.runtime.settings import Settings
+from streams.runtime.state_log import read_back
+
+_decode = msgspec.json.Decoder(Slice | Progress).decode
+_encode = msgspec.json.Encoder().encode
+TOPIC = topics.SLICES.name
+
+
+class _Partition:
+    """One partition of `experience.slices`: all slices of the tenants that live there."""
+
+    def __init__(self, windows: Windows, origins: Iterable[str]) -> None:
+        self.windows = windows
+        self.applied = -1
+        #: The newest watermark of each input partition; 0 until it has said something, None while it is idle.
+        self.watermarks: dict[str, float | None] = dict.fromkeys(origins, 0.0)
+
+    def apply(self, message: Slice | Progress) -> None:
+        if isinstance(message, Slice):
+            self.windows.apply(message)
+        else:
+            self.watermarks[message.origin] = message.watermark
+
+    def watermark(self) -> float | None:
+        """The smallest event time that any input partition still expects; None while all are idle."""
+        return min((mark for mark in self.watermarks.values() if mark is not None), default=None)
+
+
+class ScoreTask:
+    """The partitions of the score agent that this worker owns. Its state is what the slices topic says."""
+
+    def __init__(self, settings: Settings, corridor: CorridorMap, input_partitions: int) -> None:
+        self._settings = settings
+        self._minimum_n = corridor.defaults.minimum_n
+        self._allowed_lateness = float(corridor.defaults.allowed_lateness)
+        self._origins = [
+            f"{topic.name}/{partition}"
+            for topic in (topics.EVENTS, topics.REKEYED)
+            for partition in range(input_partitions)
+        ]
+        self._partitions: dict[int, _Partition] = {}
+        self._saved: dict[int, int] = {}
+
+    async def assign(self, partitions: Iterable[int], positions: Positions) -> None:
+        """Own exactly these partitions; slices acknowledged before are read back. Raises StopProcess."""
+        wanted = set(partitions)
+        for partition in list(self._partitions):
+            if partition not in wanted or positions.of(TOPIC, partition) != self._saved[partition]:
+                del self._partitions[partition]
+        for partition in sorted(wanted - set(self._partitions)):
+            self._partitions[partition] = await asyncio.to_thread(self._restore, partition, positions)
+            self._saved[partition] = positions.of(TOPIC, partition)
+
+    def _restore(self, partition: int, positions: Positions) -> _Partition:
+        owned = _Partition(Windows(time.time_ns() // 1000, self._minimum_n), self._origins)
+        committed = positions.of(TOPIC, partition)
+        for value in read_back(self._settings, TOPIC, partition, committed).values():
+            owned.apply(_decode(value))
+        owned.windows.take_dirty()
+        owned.applied = committed - 1
+        return owned
+
+    async def apply(self, topic: str, partition: int, records: Sequence[Record]) -> None:
+        """Apply a batch of slices."""
+        owned = self._partitions.get(partition)
+        if owned is None:
+            return
+        for record in records:
+            if record.value is not None and record.offset > owned.applied:
+                owned.apply(_decode(record.value))
+        owned.applied = max(owned.applied, records[-1].offset)
+
+    def next_offset(self, topic: str, partition: int) -> int | None:
+        """The offset after the last one applied; None for a partition not owned."""
+        owned = self._partitions.get(partition)
+        return None if owned is None else owned.applied + 1
+
+    def collect(self, now: float) -> Effects:
+        """All window scores that changed since the last checkpoint."""
+        effects = Effects()
+        for partition, owned in self._partitions.items():
+            if owned.applied + 1 == self._saved[partition]:
+                continue
+            scores = owned.windows.take_dirty()
+            if scores:
+                effects.messages.append((topics.SCORES.name, [_message(score) for score in scores]))
+            watermark = owned.watermark()
+            if watermark:
+                too_late = owned.windows.too_late
+                owned.windows.forget(watermark - self._allowed_lateness)
+                metrics.SCORES_TOO_LATE.inc(owned.windows.too_late - too_late)
+            self._saved[partition] = owned.applied + 1
+            effects.positions[TOPIC, partition] = owned.applied + 1
+        return effects
+
+    def drop(self) -> None:
+        """Own nothing any more; what was not acknowledged is done again by the next owner."""
+        self._partitions.clear()
+
+    def committed(self, now: float) -> None:
+        """Nothing waits for the score agent's commit."""
+
+    def current(self) -> list[Score]:
+        """The scores of all scopes now, by the wall clock: what /metrics shows."""
+        return [score for owned in self._partitions.values() for score in owned.windows.current(time.time())]
+
+
+def _message(score: Score) -> dict[str, object]:
+    key = _encode((score.tenant, score.scope, score.name, score.segment, score.segment_value, score.window, score.at))
+    return {"key": key, "value": _encode(score)}

@@ -1,0 +1,271 @@
+"""The worker: one Faust app with the agents `ingest` and `score`, wired here and nowhere else.
+
+touchpoint.events, corredor.rekeyed -> ingest -> touchpoint.scored, touchpoint.rejected, experience.slices
+experience.slices                   -> score  -> experience.scores, /metrics
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import faust
+import uvloop
+from faust.types import TP
+
+from schemas import topics
+from schemas.errors import StopProcess
+from schemas.loader import load_map
+from streams.agents.ingest import LANES, IngestTask
+from streams.agents.score import ScoreTask
+from streams.runtime import clients, http, metrics
+from streams.runtime.checkpoint import Checkpointer
+from streams.runtime.logs import set_up_logging
+from streams.runtime.outbox import Outbox
+from streams.runtime.partitioner import partitioner
+from streams.runtime.positions import Positions, check_gap
+from streams.runtime.settings import Settings
+from streams.runtime.state_log import StateLog
+from streams.runtime.transport import use_batches
+
+log = logging.getLogger("corredor.worker")
+
+
+class Worker:
+    """One worker process: the Faust app and what its agents stand on."""
+
+    def __init__(self, settings: Settings) -> None:
+        corridor = load_map(settings.map)
+        counts = _partition_counts(settings)
+        inputs = counts[topics.EVENTS.name]
+        self.settings = settings
+        self.app = create_app(settings)
+        self.stopping = asyncio.Event()
+        self.owning = asyncio.Event()
+        self.failure: BaseException | None = None
+        self.ready = "the partitions are not assigned yet"
+
+        sink, worker = settings.sink_group, settings.worker_group
+        ingest_box = Outbox(
+            settings,
+            {
+                topics.SCORED.name: [sink],
+                topics.REJECTED.name: [sink],
+                topics.SLICES.name: [sink, worker],
+            },
+        )
+        score_box = Outbox(settings, {topics.SCORES.name: [sink]})
+        self.ingest = IngestTask(
+            settings, corridor, ingest_box, partitioner(inputs), partitioner(counts[topics.SLICES.name])
+        )
+        self.score = ScoreTask(settings, corridor, inputs)
+        state_log = StateLog(settings, topics.STATE_INGEST.name)
+        self.checkpoints = (
+            Checkpointer(self.ingest, ingest_box, state_log, self._commit),
+            Checkpointer(self.score, score_box, None, self._commit),
+        )
+        metrics.SCORES.current = self.score.current
+        self._wire()
+
+    def _wire(self) -> None:
+        """Connect agents, assignment and timers to the app."""
+        for names, task, checkpoint in zip(
+            (LANES, (topics.SLICES.name,)), (self.ingest, self.score), self.checkpoints, strict=True
+        ):
+            channel = self.app.topic(
+                *names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+            )
+            self.app.agent(channel, name=type(task).__name__)(_agent(task, checkpoint, self._admit, self.fail))
+        self.app.on_partitions_assigned.connect(self._assigned, weak=False)
+        self.app.on_partitions_revoked.connect(self._revoked, weak=False)
+
+    # -- assignment ----------------------------------------------------------------------------------------------
+
+    async def _assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
+        try:
+            self.ready = "state is being read back"
+            places = [(tp.topic, tp.partition) for tp in assigned]
+            positions = await asyncio.to_thread(Positions.fetch, self.settings, self.settings.worker_group, places)
+            owned = {topic: {tp.partition for tp in assigned if tp.topic == topic} for topic in topics_read()}
+            if owned[topics.EVENTS.name] != owned[topics.REKEYED.name]:
+                raise StopProcess("the two lanes of a partition were assigned to different workers")
+            await self.ingest.assign(owned[topics.EVENTS.name], positions)
+            await self.score.assign(owned[topics.SLICES.name], positions)
+            self.ready = ""
+            self.owning.set()
+            log.info("owns partitions %s", {topic: sorted(owned[topic]) for topic in owned})
+        except Exception as error:  # noqa: BLE001 - Faust would log it and go on without state
+            self.fail(error)
+
+    async def _revoked(self, _app: Any, _revoked: set[TP], **_: Any) -> None:
+        try:
+            self.ready = "the partitions are being assigned anew"
+            self.owning.clear()
+            await self.checkpoint()
+        except Exception as error:  # noqa: BLE001 - see `_assigned`
+            # What was not acknowledged is done again by the next owner.
+            log.warning("the checkpoint before giving partitions up failed: %s", error)
+            self.ingest.drop()
+            self.score.drop()
+
+    async def _admit(self, message: Any, task: IngestTask | ScoreTask) -> bool:
+        """Whether a batch may be applied: the partition is owned, its state is back, and nothing in between is missing.
+
+        Faust resumes the streams while state is still being read back, and a batch may be in our hands across a
+        rebalance. Raises StopProcess if records were skipped: the next start reads them again.
+        """
+        await self.owning.wait()
+        expected = task.next_offset(message.topic, message.partition)
+        if expected is None or message.generation_id != self.app.consumer_generation_id:
+            return False
+        if message.offset > expected:
+            await asyncio.to_thread(
+                check_gap, self.settings, message.topic, message.partition, expected, message.offset
+            )
+        return True
+
+    async def _commit(self, positions: Mapping[tuple[str, int], int]) -> None:
+        await self.app.consumer.commit_positions({TP(*place): offset for place, offset in positions.items()})
+
+    # -- running -------------------------------------------------------------------------------------------------
+
+    def fail(self, error: BaseException) -> None:
+        """End the process because going on would lose or bend a result."""
+        if self.failure is None:
+            self.failure = error
+        self.stopping.set()
+
+    async def checkpoint(self) -> None:
+        """One checkpoint of every task."""
+        for checkpoint in self.checkpoints:
+            await checkpoint.run()
+
+    async def _every_interval(self, checkpoint: Checkpointer) -> None:
+        try:
+            while True:
+                await asyncio.sleep(self.settings.checkpoint_interval)
+                await checkpoint.run()
+        except Exception as error:  # noqa: BLE001 - any failure ends the process, whatever it is
+            self.fail(error)
+
+    async def run(self) -> int:
+        """Run until a signal or a failure; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+        server = http.serve(self.settings.metrics_host, self.settings.metrics_port, lambda: self.ready or None)
+        log.info("metrics at http://%s:%d/metrics", self.settings.metrics_host, server.port)
+        await self.app.start()
+        timers = [asyncio.create_task(self._every_interval(checkpoint)) for checkpoint in self.checkpoints]
+        await self.stopping.wait()
+        for timer in timers:
+            timer.cancel()
+        if self.failure is not None:
+            log.critical("ends: %s", self.failure, exc_info=_traceback(self.failure))
+            return 1
+        try:
+            async with asyncio.timeout(self.settings.shutdown_timeout):
+                await asyncio.gather(*timers, return_exceptions=True)
+                await self.checkpoint()
+                await self.app.stop()
+        except TimeoutError:
+            log.warning(
+                "shutdown took longer than %.0f s; what was not acknowledged will be done again",
+                self.settings.shutdown_timeout,
+            )
+        return 0
+
+
+def topics_read() -> tuple[str, ...]:
+    """The topics that a worker reads."""
+    return (*LANES, topics.SLICES.name)
+
+
+def create_app(settings: Settings) -> faust.App:
+    """The Faust app: micro-batches, no web server, no tables, nothing declared, nothing committed by itself."""
+    app = faust.App(
+        settings.worker_group,
+        broker=";".join(f"kafka://{address}" for address in settings.kafka.split(",")),
+        autodiscover=False,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=4,
+        stream_publish_on_commit=False,
+        broker_max_poll_records=10_000,
+        broker_session_timeout=20.0,
+        broker_heartbeat_interval=3.0,
+        broker_request_timeout=40.0,
+        broker_max_poll_interval=300.0,
+        consumer_max_fetch_size=4 * 1024 * 1024,
+        broker_commit_interval=3600.0,
+        datadir=settings.data_dir / "faust",
+    )
+    # Faust insists on the folder, and keeps nothing in it.
+    app.conf.datadir.mkdir(parents=True, exist_ok=True)
+    use_batches(app)
+    app.finalize()
+    return app
+
+
+def _agent(
+    task: IngestTask | ScoreTask,
+    checkpoint: Checkpointer,
+    admit: Callable[[Any, IngestTask | ScoreTask], Awaitable[bool]],
+    fail: Callable[[BaseException], None],
+) -> Callable[[Any], Awaitable[None]]:
+    async def agent(stream: Any) -> None:
+        try:
+            async for event in stream.noack().events():
+                batch = event.message
+                if await admit(batch, task):
+                    async with checkpoint.gate:
+                        await task.apply(batch.topic, batch.partition, batch.value)
+        except Exception as error:  # noqa: BLE001 - Faust would restart the agent without the batch
+            fail(error)
+
+    return agent
+
+
+def _partition_counts(settings: Settings) -> dict[str, int]:
+    """Partitions of every topic. Raises StopProcess where a topic is missing or two do not fit together."""
+    metadata = clients.admin(settings).list_topics(timeout=30)
+    counts = {
+        topic.name: len(metadata.topics[topic.name].partitions) for topic in topics.ALL if topic.name in metadata.topics
+    }
+    missing = [topic.name for topic in topics.ALL if topic.name not in counts]
+    if missing:
+        raise StopProcess(f"Kafka has no topic {', '.join(missing)}; create them with `corredor topics --create`")
+    inputs = counts[topics.EVENTS.name]
+    for topic in (topics.REKEYED, topics.STATE_INGEST):
+        if counts[topic.name] != inputs:
+            raise StopProcess(
+                f"{topic.name} has {counts[topic.name]} partitions and {topics.EVENTS.name} has {inputs}: "
+                "both need the same number"
+            )
+    return counts
+
+
+def _traceback(error: BaseException) -> BaseException | None:
+    return None if isinstance(error, StopProcess) else error
+
+
+def run_worker(settings: Settings) -> None:
+    """Run a worker in this process until it is told to stop, and end the process with its exit code.
+
+    The process ends at once afterwards: everything worth keeping is in Kafka, and a Faust shutdown can hang.
+    """
+    set_up_logging(settings)
+
+    async def main() -> int:
+        return await Worker(settings).run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        code = runner.run(main())
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(code)

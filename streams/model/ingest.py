@@ -1,0 +1,399 @@
+"""The ingest state machine of one partition: events in; scored events, rejections, slices and state out.
+
+One partition is fed from two lanes: `touchpoint.events` and `corredor.rekeyed` (events that a producer with another
+partitioner put elsewhere). Every state value carries the offset of the last event applied to it, per lane, so applying
+is idempotent. A checkpoint's state is written in a fixed order into one log: slices, then journeys, then the lanes.
+Whatever prefix of it survives a crash is consistent: if a journey knows an event, so do all the slices it counted in,
+and if a lane knows it, so does everything. That is why `apply` may skip what the lane or the journey has applied, and
+asks each slice otherwise.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from schemas import topics
+from schemas.corridor import CorridorMap
+from schemas.errors import RejectEvent
+from schemas.event import TouchpointEvent
+from schemas.rejection import RejectedEvent
+from schemas.scored import ScoredEvent
+from schemas.slice import Cell, Progress, Slice
+from streams.model.clocks import SourceClock, forget_silent, watermark
+from streams.model.decode import Record, check_times, decode
+from streams.model.duplicates import RecentIds, identity
+from streams.model.experience import Experience
+from streams.model.generations import Generations
+from streams.model.places import Place, Places
+from streams.model.slices import add, bucket_of
+
+#: A journey's recent ids are remembered at least this long after its last event arrived. Seconds.
+DUPLICATE_HORIZON_S = 900.0
+#: Checkpoints after which a bucket that nothing touched leaves the state. A later event opens a new part of it.
+BUCKET_AGE = 20
+#: Header of an event handed over: the partition and offset it was published at.
+ORIGIN_HEADER: Final = "corredor-origin"
+
+_json = msgspec.json.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
+_ALL = ("", "")
+JourneyKey = tuple[str, str, str]
+Message = dict[str, object]
+#: A place's slot for its slice over all segments, with name and value for the slice of a segment pair.
+SliceSlot = int | tuple[int, str, str]
+
+
+class OpenBucket:
+    """The slices of one 10-second bucket that are in memory."""
+
+    __slots__ = ("slices",)
+
+    def __init__(self) -> None:
+        self.slices: dict[SliceSlot, Slice] = {}
+
+
+class LaneState(msgspec.Struct):
+    """What a lane remembers: the last offset applied and the clock of every source."""
+
+    applied: int = -1
+    sources: dict[str, SourceClock] = {}
+
+
+class Lane:
+    """One of the two topics that feed the partition."""
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic = topic
+        self.origin = f"{topic}/{partition}"
+        self.state = LaneState()
+        self.buckets: Generations[int, OpenBucket] = Generations()
+        self.dirty: dict[int, Slice] = {}
+        self.bucket_age = 0
+        #: The offset in the last snapshot.
+        self.saved = -1
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a batch of records led to: messages to publish (as confluent-kafka's `produce_batch` takes them), counts."""
+
+    scored: list[Message] = field(default_factory=list)
+    rejected: list[Message] = field(default_factory=list)
+    rekeyed: list[Record] = field(default_factory=list)
+    duplicates: int = 0
+    replayed: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    unmapped: Counter[str] = field(default_factory=Counter)
+    late: int = 0
+    #: Seconds between event time and recordedtime, one for each event that has both.
+    lateness: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """Everything a checkpoint has to make durable. `state` is written in this order; None as a value deletes a key."""
+
+    slices: list[tuple[str, bytes, bytes]]
+    state: list[tuple[bytes, bytes | None]]
+    positions: dict[str, int]
+
+
+class Ingest:
+    """The state of one partition. Not thread-safe; has no clock: time comes with the records."""
+
+    def __init__(self, partition: int, corridor: CorridorMap, partition_of: Callable[[bytes], int]) -> None:
+        self.partition = partition
+        self._partition_of = partition_of
+        self._places = Places(corridor)
+        self._allowed_lateness = float(corridor.defaults.allowed_lateness)
+        self.lanes = {topic.name: Lane(topic.name, partition) for topic in (topics.EVENTS, topics.REKEYED)}
+        self._journeys: Generations[JourneyKey, RecentIds] = Generations()
+        self._dirty_journeys: dict[JourneyKey, RecentIds] = {}
+        self._journeys_aged_at = 0.0
+        self._newest_arrival = 0.0
+
+    # -- applying ------------------------------------------------------------------------------------------------
+
+    def apply(self, topic: str, records: Iterable[Record]) -> Outcome:
+        """Apply records of one lane in offset order. Never raises for a bad event: it is in `rejected`."""
+        lane = self.lanes[topic]
+        own_lane = topic == topics.EVENTS.name
+        outcome = Outcome()
+        applied = lane.state.applied
+        for record in records:
+            offset = record.offset
+            if offset <= applied:
+                outcome.replayed += 1
+                continue
+            applied = offset
+            try:
+                event = decode(record)
+                event_time = event.time.timestamp()
+                check_times(event_time, record.timestamp / 1000.0)
+            except RejectEvent as error:
+                self._reject(lane, record, error, outcome)
+                continue
+            self._apply_event(lane, own_lane, record, event, event_time, outcome)
+        lane.state.applied = applied
+        return outcome
+
+    def _apply_event(
+        self, lane: Lane, own_lane: bool, record: Record, event: TouchpointEvent, event_time: float, outcome: Outcome
+    ) -> None:
+        offset = record.offset
+        data = event.data
+        received_at = record.timestamp / 1000.0
+        subject = event.subject
+        key = (event.tenant, subject, data.journey or subject)
+        journey = self._journeys.get(key)
+        if journey is None:
+            if own_lane and self._partition_of(subject.encode()) != self.partition:
+                outcome.rekeyed.append(record)
+                return
+            journey = self._journeys.young[key] = RecentIds()
+
+        late = self._advance_clock(lane, event.source, event_time, received_at)
+        if own_lane:
+            if offset <= journey.applied:
+                outcome.replayed += 1
+                return
+            journey.applied = offset
+        else:
+            if offset <= journey.applied_rekeyed:
+                outcome.replayed += 1
+                return
+            journey.applied_rekeyed = offset
+        journey.seen_at = received_at
+        self._dirty_journeys[key] = journey
+        if journey.is_duplicate(identity(event.source, event.id)):
+            outcome.duplicates += 1
+            return
+
+        place = self._places.find(event.tenant, data)
+        experience = place.scorer(data)
+        slices = self._slices(lane, place, data.segment, bucket_of(event_time), offset)
+        add(slices, data, experience, place.scorer.tolerable_wait_ms, late)
+        if not place.mapped:
+            outcome.unmapped[data.touchpoint] += 1
+        if late:
+            outcome.late += 1
+        if event.recordedtime is not None:
+            outcome.lateness.append(event.recordedtime.timestamp() - event_time)
+        scored = _scored(record, event, event_time, place, experience, late, self._source(lane, record))
+        outcome.scored.append({"key": subject.encode(), "value": _json(scored)})
+
+    def _advance_clock(self, lane: Lane, source: str, event_time: float, received_at: float) -> bool:
+        """Move the source's clock; True if the event is later than the allowed lateness behind it."""
+        if received_at > self._newest_arrival:
+            self._newest_arrival = received_at
+        clock = lane.state.sources.get(source)
+        if clock is None:
+            lane.state.sources[source] = SourceClock(event_time, received_at)
+            return False
+        late = event_time < clock.newest - self._allowed_lateness
+        if event_time > clock.newest:
+            clock.newest = event_time
+        if received_at > clock.seen_at:
+            clock.seen_at = received_at
+        return late
+
+    def _slices(self, lane: Lane, place: Place, segment: dict[str, str] | None, start: int, offset: int) -> list[Slice]:
+        """The slices that an event counts in and that have not counted it yet."""
+        bucket = lane.buckets.get(start)
+        if bucket is None:
+            bucket = lane.buckets.young[start] = OpenBucket()
+        slices = bucket.slices
+        found = []
+        for name, value in (_ALL, *self._places.pairs(segment)) if segment else (_ALL,):
+            slot: SliceSlot = (place.slot, name, value) if name else place.slot
+            open_slice = slices.get(slot)
+            if open_slice is None:
+                open_slice = slices[slot] = _new_slice(place.cell, name, value, start, lane.origin, offset)
+            elif offset <= open_slice.version:
+                continue
+            open_slice.version = offset
+            lane.dirty[id(open_slice)] = open_slice
+            found.append(open_slice)
+        return found
+
+    def _source(self, lane: Lane, record: Record) -> tuple[int, int]:
+        """Partition and offset in `touchpoint.events`, also of an event that was handed over."""
+        if lane.topic == topics.EVENTS.name:
+            return self.partition, record.offset
+        for name, value in record.headers:
+            if name == ORIGIN_HEADER and value is not None:
+                partition, _, offset = value.decode().partition(":")
+                return int(partition), int(offset)
+        return -1 - self.partition, record.offset
+
+    def _reject(self, lane: Lane, record: Record, error: RejectEvent, outcome: Outcome) -> None:
+        partition, offset = self._source(lane, record)
+        rejected = RejectedEvent(
+            reason=error.reason,
+            detail=error.detail[:1000],
+            topic=topics.EVENTS.name,
+            partition=partition,
+            offset=offset,
+            received_at=record.timestamp / 1000.0,
+            key=record.key,
+            raw=record.value,
+            headers=dict(record.headers),
+        )
+        key = f"{topics.EVENTS.name}/{partition}/{offset}".encode()
+        outcome.rejected.append({"key": key, "value": _json(rejected)})
+        outcome.reasons[error.reason.value] += 1
+
+    # -- the checkpoint ------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """What changed since the last snapshot, and what may leave memory because it is idle and durable."""
+        slices: list[tuple[str, bytes, bytes]] = []
+        state: list[tuple[bytes, bytes | None]] = []
+        for lane in self.lanes.values():
+            for changed in lane.dirty.values():
+                key, value = changed.key, _json(changed)
+                slices.append((changed.tenant, key, value))
+                state.append((b"s" + key, value))
+            lane.dirty.clear()
+            state += [(key, None) for key in self._let_buckets_go(lane)]
+        for journey_key, journey in self._dirty_journeys.items():
+            state.append((b"j" + _json(journey_key), _pack(journey)))
+        self._dirty_journeys.clear()
+        state += [(key, None) for key in self._let_journeys_go()]
+        positions = {}
+        for lane in self.lanes.values():
+            if lane.state.applied > lane.saved:
+                lane.saved = lane.state.applied
+                forget_silent(lane.state.sources)
+                state.append((b"l" + lane.topic.encode(), _pack(lane.state)))
+                positions[lane.topic] = lane.state.applied + 1
+        return Snapshot(slices, state, positions)
+
+    def progress(self, topic: str, idle: bool) -> Progress:
+        """How far a lane has come; an idle lane holds no watermark back."""
+        lane = self.lanes[topic]
+        return Progress(lane.origin, lane.state.applied, None if idle else watermark(lane.state.sources))
+
+    def _let_buckets_go(self, lane: Lane) -> list[bytes]:
+        lane.bucket_age += 1
+        gone = [open_slice.key for _, bucket in lane.buckets.leave() for open_slice in bucket.slices.values()]
+        if lane.bucket_age >= BUCKET_AGE and lane.buckets.age(steps=BUCKET_AGE):
+            lane.bucket_age = 0
+        return [b"s" + key for key in gone]
+
+    def _let_journeys_go(self) -> list[bytes]:
+        gone = [b"j" + _json(key) for key, _ in self._journeys.leave()]
+        if self._newest_arrival - self._journeys_aged_at >= DUPLICATE_HORIZON_S and self._journeys.age(steps=900):
+            self._journeys_aged_at = self._newest_arrival
+        return gone
+
+    # -- reading back --------------------------------------------------------------------------------------------
+
+    def restore(self, key: bytes, value: bytes) -> None:
+        """Put back one value of the changelog, the newest of its key. Raises msgspec.DecodeError if it is torn."""
+        kind, key = key[:1], key[1:]
+        if kind == b"s":
+            self._restore_slice(msgspec.json.decode(value, type=Slice))
+        elif kind == b"j":
+            journey_key = msgspec.json.decode(key, type=JourneyKey)
+            self._journeys.young[journey_key] = msgspec.msgpack.decode(value, type=RecentIds)
+        elif kind == b"l":
+            self.lanes[key.decode()].state = msgspec.msgpack.decode(value, type=LaneState)
+
+    def _restore_slice(self, stored: Slice) -> None:
+        lane = self.lanes[stored.origin.rpartition("/")[0]]
+        bucket = lane.buckets.get(stored.bucket)
+        if bucket is None:
+            bucket = lane.buckets.young[stored.bucket] = OpenBucket()
+        slot = self._places.slot(stored.cell)
+        bucket.slices[(slot, stored.segment, stored.segment_value) if stored.segment else slot] = stored
+
+
+def _new_slice(cell: Cell, segment: str, value: str, start: int, origin: str, part: int) -> Slice:
+    return Slice(
+        tenant=cell.tenant,
+        touchpoint=cell.touchpoint,
+        channel=cell.channel,
+        stage=cell.stage,
+        actor=cell.actor,
+        contact=cell.contact,
+        segment=segment,
+        segment_value=value,
+        bucket=start,
+        origin=origin,
+        part=part,
+        version=part,
+    )
+
+
+def _scored(
+    record: Record,
+    event: TouchpointEvent,
+    event_time: float,
+    place: Place,
+    experience: Experience,
+    late: bool,
+    source: tuple[int, int],
+) -> ScoredEvent:
+    data = event.data
+    cell = place.cell
+    subject = event.subject
+    expectation = data.expectation
+    rating = data.rating
+    value = data.value
+    return ScoredEvent(
+        cell.tenant,
+        cell.touchpoint,
+        place.channel or "unknown",
+        place.stage or "unknown",
+        data.actor,
+        place.contact,
+        subject,
+        data.journey or subject,
+        event.source,
+        event.id,
+        event_time,
+        record.timestamp / 1000.0,
+        data.outcome,
+        experience.band,
+        source[0],
+        source[1],
+        msgspec.Raw(record.value or b""),
+        experience.x,
+        experience.outcome,
+        experience.promise,
+        experience.rating,
+        experience.sentiment,
+        experience.effort,
+        experience.wait,
+        experience.gap,
+        data.initiator,
+        event.recordedtime.timestamp() if event.recordedtime is not None else None,
+        *(
+            (None,) * 5
+            if expectation is None
+            else (expectation.expected, expectation.actual, expectation.tolerance, expectation.unit, expectation.better)
+        ),
+        *((None,) * 4 if rating is None else (rating.value, rating.min, rating.max, rating.instrument)),
+        data.sentiment,
+        data.wait_ms,
+        data.active_ms,
+        data.attempts,
+        data.transfers,
+        data.queue_depth,
+        data.servers,
+        data.segment or {},
+        data.aspects or {},
+        *((None, None) if value is None else (value.amount_minor, value.currency)),
+        data.audience,
+        data.change,
+        event.dataschema,
+        event.traceparent,
+        event.correlationid,
+        event.causationid,
+        place.mapped,
+        late,
+    )

@@ -1,0 +1,65 @@
+"""Where an event counts: the compiled corridor map, looked up once per kind of event."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from schemas.corridor import CorridorMap
+from schemas.event import Channel, Contact, Stage, TouchpointData
+from schemas.slice import Cell
+from streams.model.experience import Scorer
+
+
+class Place(NamedTuple):
+    """One combination of tenant, touchpoint, channel, stage, actor and contact, with the map's answers filled in."""
+
+    #: A small number for `cell`, the same for equal cells.
+    slot: int
+    cell: Cell
+    channel: Channel | None
+    stage: Stage | None
+    contact: Contact
+    scorer: Scorer
+    #: Whether the map names the touchpoint.
+    mapped: bool
+
+
+class Places:
+    """All places seen so far: as many as there are touchpoints times the few values of the other fields."""
+
+    def __init__(self, corridor: CorridorMap) -> None:
+        self._corridor = corridor
+        self._touchpoints = {touchpoint.name: touchpoint for touchpoint in corridor.touchpoints}
+        self._scorers = {name: Scorer(corridor, touchpoint) for name, touchpoint in self._touchpoints.items()}
+        self._default_scorer = Scorer(corridor, None)
+        self._segments = [(segment.name, frozenset(segment.values)) for segment in corridor.segments]
+        self._slots: dict[Cell, int] = {}
+        self._found: dict[tuple[str, str, str | None, str | None, str, str | None], Place] = {}
+
+    def find(self, tenant: str, data: TouchpointData) -> Place:
+        """The place of an event; channel, stage and contact come from the map where the event does not say."""
+        key = (tenant, data.touchpoint, data.channel, data.stage, data.actor, data.contact)
+        place = self._found.get(key)
+        if place is None:
+            place = self._compile(tenant, data)
+            self._found[key] = place
+        return place
+
+    def pairs(self, segment: dict[str, str]) -> Iterator[tuple[str, str]]:
+        """The segment pairs of an event that slices are split by; values the map does not list count as `other`."""
+        for name, values in self._segments:
+            value = segment.get(name)
+            if value:
+                yield name, (value if not values or value in values else "other")
+
+    def slot(self, cell: Cell) -> int:
+        """The number of a cell's place; the cell's segment does not matter."""
+        return self._slots.setdefault(cell._replace(segment="", segment_value=""), len(self._slots))
+
+    def _compile(self, tenant: str, data: TouchpointData) -> Place:
+        touchpoint = self._touchpoints.get(data.touchpoint)
+        channel = data.channel or (touchpoint.channel if touchpoint else None)
+        stage = data.stage or (touchpoint.stage if touchpoint else None)
+        contact = data.contact or (touchpoint.contact if touchpoint else "direct")
+        cell = Cell(tenant, data.touchpoint, channel or "unknown", stage or "unknown", data.actor, contact, "", "")
+        scorer = self._scorers.get(data.touchpoint, self._default_scorer)
+        return Place(self.slot(cell), cell, channel, stage, contact, scorer, touchpoint is not None)

@@ -1,0 +1,110 @@
+"""The worker's metrics: every name in one place, base units, all starting with `corredor_`."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from schemas.score import Score
+
+EVENTS = Counter(
+    "corredor_events", "Events by what became of them; accepted + rejected + duplicate = published", ["state"]
+)
+REJECTED = Counter("corredor_rejected_events", "Rejected events by reason", ["reason"])
+UNMAPPED = Counter("corredor_unmapped_events", "Accepted events at touchpoints that the corridor map does not name")
+LATE = Counter("corredor_late_events", "Accepted events later than the map's allowed lateness behind their source")
+BATCH_RECORDS = Histogram(
+    "corredor_batch_records", "Records in one micro-batch", buckets=(1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
+)
+BATCH_SECONDS = Histogram(
+    "corredor_batch_processing_seconds",
+    "Time to apply one micro-batch",
+    buckets=(0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+)
+CHECKPOINT_SECONDS = Histogram(
+    "corredor_checkpoint_seconds",
+    "Time from taking a checkpoint to its commit",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+LAST_CHECKPOINT = Gauge("corredor_last_checkpoint_timestamp_seconds", "When the last checkpoint was committed")
+LAG = Gauge("corredor_lag_records", "Records not yet applied", ["topic", "partition"])
+LAST_EVENT = Gauge("corredor_source_last_event_timestamp_seconds", "Newest event time seen from a source", ["source"])
+WATERMARK = Gauge("corredor_watermark_timestamp_seconds", "Smallest event time still expected", ["partition"])
+RESTORE_SECONDS = Gauge("corredor_restore_seconds", "Time the last reading back of a partition's state took")
+STATE_VALUES = Gauge("corredor_state_values", "Values held in state", ["kind"])
+SCORES_TOO_LATE = Counter("corredor_scores_too_late_slices", "Slices older than the longest window keeps")
+
+
+class WeightedHistogram(Collector):
+    """A histogram that takes a value with a count, so that one observation can stand for a batch."""
+
+    def __init__(self, name: str, documentation: str, bounds: tuple[float, ...]) -> None:
+        self._name, self._documentation, self._bounds = name, documentation, bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float, count: int = 1) -> None:
+        """Count `value` (in the metric's base unit) `count` times."""
+        index = 0
+        for bound in self._bounds:
+            if value <= bound:
+                break
+            index += 1
+        self._counts[index] += count
+        self._sum += value * count
+
+    def collect(self) -> Iterator[Metric]:
+        """The family as Prometheus reads it."""
+        buckets, total = [], 0
+        for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
+            total += count
+            buckets.append((bound, total))
+        yield HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=self._sum)
+
+
+LATENESS = WeightedHistogram(
+    "corredor_lateness_seconds",
+    "Time from an event to its recording at the source",
+    (1.0, 10.0, 60.0, 600.0, 3600.0, 21600.0, 86400.0, 604800.0),
+)
+END_TO_END = WeightedHistogram(
+    "corredor_end_to_end_seconds",
+    "Time from an event's arrival in Kafka to its durable results",
+    (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+
+
+class ScoreCollector(Collector):
+    """The current window scores as gauges, computed when they are scraped. Unknown scores have no sample."""
+
+    def __init__(self) -> None:
+        self.current: Callable[[], Iterable[Score]] = list
+
+    def collect(self) -> Iterator[Metric]:
+        """Scores and shares of every scope and window, over all segments."""
+        labels = ["tenant", "scope", "name", "window"]
+        score = GaugeMetricFamily("corredor_score", "Experience score, 0 to 100", labels=labels)
+        low = GaugeMetricFamily("corredor_score_low", "Lower end of the score's 95 % interval", labels=labels)
+        high = GaugeMetricFamily("corredor_score_high", "Upper end of the score's 95 % interval", labels=labels)
+        negative = GaugeMetricFamily("corredor_negative_ratio", "Share of negative events, 0 to 1", labels=labels)
+        events = GaugeMetricFamily("corredor_score_events", "Scored events in the window", labels=labels)
+        for row in self.current():
+            if row.segment:
+                continue
+            values = [row.tenant, row.scope, row.name, row.window]
+            events.add_metric(values, row.scored)
+            for family, value in (
+                (score, row.score),
+                (low, row.score_low),
+                (high, row.score_high),
+                (negative, row.negative),
+            ):
+                if value is not None:
+                    family.add_metric(values, value)
+        yield from (score, low, high, negative, events)
+
+
+SCORES = ScoreCollector()
+for _collector in (LATENESS, END_TO_END, SCORES):
+    REGISTRY.register(_collector)

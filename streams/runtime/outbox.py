@@ -1,0 +1,113 @@
+"""What the agents publish: through librdkafka, every delivery checked, and flushed without stopping the stream."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, Producer
+
+from schemas.errors import StopProcess
+from streams.runtime import clients
+from streams.runtime.pacing import Pacer
+from streams.runtime.settings import Settings
+
+#: How long to wait before trying again when the producer's queue is full, seconds.
+_FULL_WAIT_S = 0.005
+#: Messages published between two looks at the readers of a short log.
+_PACED_STEP = 200
+
+
+class Outbox:
+    """Two producers that take turns: while one is flushed for a checkpoint, the other takes what comes after it.
+
+    With one producer, a flush under steady load would wait for messages that belong to the next checkpoint.
+    """
+
+    def __init__(self, settings: Settings, readers: dict[str, Sequence[str]]) -> None:
+        """`readers` names the consumer groups of each topic that a short log has to wait for."""
+        # Without pacing nobody needs the reports of messages that arrived.
+        only_errors = {"delivery.report.only.error": not settings.kafka_paced, "message.timeout.ms": 0}
+        self._active = clients.producer(settings, **only_errors)
+        self._resting = clients.producer(settings, **only_errors)
+        self._pacers = {topic: Pacer(settings, topic, groups) for topic, groups in readers.items()}
+        self._paced = settings.kafka_paced
+        self._failed: KafkaError | None = None
+
+    def _delivered(self, error: KafkaError | None, message: Any) -> None:
+        if error is not None:
+            self._failed = self._failed or error
+        elif self._paced and (pacer := self._pacers.get(message.topic())) is not None:
+            pacer.note(message.partition(), message.offset(), _size(message.key(), message.value()))
+
+    async def publish(self, topic: str, messages: list[dict[str, Any]], producer: Producer | None = None) -> None:
+        """Hand messages (`key`, `value`, and `partition` where it is not the key's) to a producer, or the active one.
+
+        Waits while its queue is full, and on a short log until the readers have caught up.
+        """
+        producer = producer or self._active
+        pacer = self._pacers.get(topic) if self._paced else None
+        step = _PACED_STEP if pacer is not None else max(len(messages), 1)
+        for start in range(0, len(messages), step):
+            chunk = messages[start : start + step]
+            if pacer is not None:
+                if pacer.full:
+                    await asyncio.to_thread(pacer.wait, self._poll)
+                for message in chunk:
+                    pacer.sent(_size(message["key"], message["value"]))
+            while chunk := self._offer(producer, topic, chunk):
+                await asyncio.sleep(_FULL_WAIT_S)
+        producer.poll(0)
+
+    def _poll(self, seconds: float) -> None:
+        self._resting.poll(0)
+        self._active.poll(seconds)
+
+    def _offer(self, producer: Producer, topic: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Give messages to the producer; those that did not fit come back."""
+        taken = producer.produce_batch(topic, messages, on_delivery=self._delivered)
+        if taken == len(messages):
+            return []
+        left = []
+        for message in messages:
+            error = message.pop("_error", None)
+            if error is None:
+                continue
+            if error.code() != KafkaError._QUEUE_FULL:
+                raise StopProcess(f"a message cannot be published to {topic}: {error}")
+            left.append(message)
+        producer.poll(0)
+        return left
+
+    async def hand_over(
+        self, topic: str, key: bytes, value: bytes | None, headers: list[tuple[str, bytes | None]], timestamp_ms: int
+    ) -> None:
+        """Publish one message with headers and a timestamp of its own."""
+        while True:
+            try:
+                self._active.produce(
+                    topic, value, key, headers=headers, timestamp=timestamp_ms, on_delivery=self._delivered
+                )
+                return
+            except BufferError:
+                self._active.poll(0)
+                await asyncio.sleep(_FULL_WAIT_S)
+
+    def turn(self) -> Producer:
+        """Let the other producer take over; the one returned has to be flushed with `flush`."""
+        self._active, self._resting = self._resting, self._active
+        return self._resting
+
+    async def flush(self, producer: Producer) -> None:
+        """Wait until everything given to `producer` is delivered. Raises StopProcess if anything was not."""
+        while await asyncio.to_thread(producer.flush, 0.5):
+            self.check()
+        self.check()
+
+    def check(self) -> None:
+        """Raises StopProcess if a delivery has failed."""
+        if self._failed is not None:
+            raise StopProcess(f"a result could not be delivered to Kafka: {self._failed.str()}")
+
+
+def _size(key: bytes | None, value: bytes | None) -> int:
+    return len(key or b"") + len(value or b"")
