@@ -7,6 +7,7 @@ import sys
 
 import click
 import typer
+from rich.markup import escape
 
 from command import check, demo, migrate, query, replay, run, simulate, sink, status, topics, worker
 from command.output import err
@@ -26,9 +27,7 @@ for module in (run, demo, worker, sink, replay, simulate, check, migrate, topics
 def main() -> None:
     """Entry point of the `corredor` command."""
     try:
-        app(standalone_mode=False)
-    except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
+        sys.exit(app(standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -36,5 +35,5 @@ def main() -> None:
         err.print("interrupted", style="yellow")
         sys.exit(130)
     except CorredorError as error:
-        err.print(f"[bold red]error:[/] {error}", highlight=False)
+        err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
         sys.exit(error.exit_code if isinstance(error, StopProcess) else 1)

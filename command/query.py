@@ -26,8 +26,8 @@ def command(
         typer.Option(
             "--format",
             "-f",
-            help="table, json (an object per line), csv, tsv, parquet, arrow, markdown, vertical, or the name of any of "
-            "ClickHouse's formats. Default: table on a terminal, else tab-separated without a header line.",
+            help="table, json (an object per line), csv, tsv, parquet, arrow, markdown, vertical, or "
+            "any of ClickHouse's formats by its name. Default: table on a terminal, else tab-separated, no header.",
             show_default=False,
         ),
     ] = None,
@@ -63,23 +63,25 @@ def command(
 def _open() -> "ClickHouse":
     """A connection to where the results are."""
     from schemas.errors import UsageError
-    from sinks.clickhouse import ClickHouse, chdb_path
-    from streams.runtime.endpoints import resolve
+    from sinks.clickhouse import ClickHouse, chdb_path, holder
+    from streams.runtime.endpoints import find
     from streams.runtime.settings import load_settings
 
     settings = load_settings()
-    path = chdb_path(settings.clickhouse_dsn)
+    dsn = settings.clickhouse_dsn
+    path = chdb_path(dsn)
     if path is None:
-        return ClickHouse.open(settings.clickhouse_dsn, create=False)
-    try:
-        return ClickHouse.open(resolve(settings).clickhouse_dsn, create=False)
-    except UsageError:
-        if not path.exists():
-            raise UsageError(
-                f"nothing runs here and there is no ClickHouse folder {path}; start `corredor run` or `corredor demo`, "
-                f"or set CORREDOR_CLICKHOUSE"
-            ) from None
-    return ClickHouse.open(settings.clickhouse_dsn, create=False).read_only()
+        return ClickHouse.open(dsn, create=False)
+    chosen = bool(settings.clickhouse.get_secret_value())
+    run = find(settings)
+    if run is not None and run.clickhouse and (not chosen or holder(path)):
+        return ClickHouse.open(run.clickhouse, create=False)
+    if not path.exists():
+        raise UsageError(
+            f"nothing runs here and there is no ClickHouse folder {path}; start `corredor run` or `corredor demo`, "
+            f"or set CORREDOR_CLICKHOUSE"
+        )
+    return ClickHouse.open(dsn, create=False).read_only()
 
 
 def _names_format(text: str) -> bool:

@@ -75,6 +75,7 @@ def command(
             run.print()
         else:
             run.publish(bar)
+        run.finished = True
 
 
 def _speed(text: str) -> "Speed":
@@ -124,6 +125,7 @@ class _Run:
     published: int = 0
     seconds: float = 0.0
     reached_us: int | None = None
+    finished: bool = False
 
     def print(self) -> None:
         """The events as NDJSON. A reader that has seen enough (`| head`) is no error."""
@@ -138,10 +140,9 @@ class _Run:
 
     def publish(self, bar: Progress) -> None:
         """The events to Kafka, each acknowledged."""
-        from streams.runtime.endpoints import resolve
-
         from sources.publish import Publisher
         from sources.replay import publish
+        from streams.runtime.endpoints import resolve
         from streams.runtime.settings import load_settings
 
         # Larger batches: the embedded cluster hands out one batch for each fetch.
@@ -169,7 +170,8 @@ class _Run:
         """Rows, events and skipped rows by reason, to standard error."""
         if self.tally.rows == 0:
             return
-        said = f"{self.tally.rows:,} rows read, {self.tally.events:,} events"
+        said = "" if self.finished else "stopped early: "
+        said += f"{self.tally.rows:,} rows read, {self.tally.events:,} events"
         if dry_run:
             said += f", {self.published:,} printed"
         else:

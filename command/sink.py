@@ -25,6 +25,11 @@ def command(
     from streams.runtime.settings import load_settings
 
     settings = load_settings(metrics_port=metrics_port, query_port=query_port)
+    if settings.kafka in ("embedded", "local"):
+        from streams.runtime.endpoints import resolve
+
+        running = resolve(settings)
+        settings = settings.model_copy(update={"kafka": running.kafka, "kafka_paced": running.kafka_paced})
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

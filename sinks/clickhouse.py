@@ -6,6 +6,7 @@ steer: `StoreAway` (try later), `RejectEvent` (the data is refused), `StopProces
 
 import fcntl
 import os
+import re
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -31,6 +32,9 @@ _INSERT_SETTINGS = {
     # Replayed history touches many months in one batch; refusing it (code 252) would be retried for ever.
     "throw_on_max_partitions_per_insert_block": "0",
 }
+
+#: From here on the engine's message tells of its own files and steps, not of the data.
+_WHERE = re.compile(r":?\s*\(in file/uri|: While executing")
 
 
 class StoreAway(RetryLater):
@@ -102,7 +106,7 @@ class ClickHouse:
             )
         except (ClickHouseError, OSError) as error:
             if getattr(error, "code", None) in REFUSING:
-                raise RejectEvent(Reason.REFUSED_BY_STORE, str(error)) from error
+                raise RejectEvent(Reason.REFUSED_BY_STORE, _WHERE.split(str(error))[0].strip()) from error
             raise _steer(error, f"writing to {DATABASE}.{table}") from error
 
     def command(self, sql: str) -> None:
@@ -171,21 +175,30 @@ def _check_server_dsn(dsn: str) -> None:
         )
 
 
-def _refuse_foreign_lock(path: Path) -> None:
-    """The engine locks `status` in its folder and writes its process id there."""
+def holder(path: Path) -> str | None:
+    """The id of the other process that has the chDB folder open, or None.
+
+    The engine locks the file `status` in its folder and writes its process id there.
+    """
     status = path / "status"
     if not status.exists():
-        return
+        return None
     with status.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             owner = next((line.split()[1] for line in file.read().decode().splitlines() if line.startswith("PID")), "?")
-            if owner != str(os.getpid()):
-                raise UsageError(
-                    f"the ClickHouse folder {path} is in use by process {owner}, and chDB takes one process at a time; "
-                    f"query through that process (`corredor query` does, over HTTP) or stop it first"
-                ) from None
+            return owner if owner != str(os.getpid()) else None
+    return None
+
+
+def _refuse_foreign_lock(path: Path) -> None:
+    owner = holder(path)
+    if owner is not None:
+        raise UsageError(
+            f"the ClickHouse folder {path} is in use by process {owner}, and chDB takes one process at a time; "
+            f"query through that process (`corredor query` does, over HTTP) or stop it first"
+        )
 
 
 def _steer(error: Exception, doing: str) -> CorredorError:

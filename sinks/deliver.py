@@ -176,10 +176,13 @@ class Deliver:
     def _keep(self, refusals: list[Refusal]) -> None:
         """Publish refused rows as rejections and see them acknowledged; a refused rejection is kept in place."""
         failed: list[str] = []
+        first = refusals[0].event()
+        log.error(
+            "ClickHouse refuses %d rows, they are kept as rejections; the first, of %s partition %d offset %d: %s",
+            *(len(refusals), first.topic, first.partition, first.offset, first.detail[:200]),
+        )
         for refusal in refusals:
             event = refusal.event()
-            where = f"{event.topic} partition {event.partition} offset {event.offset}"
-            log.error("ClickHouse refuses the row of %s, it is kept as a rejection: %s", where, event.detail)
             if event.topic == topics.REJECTED.name:
                 write_minimal(self._store, refusal)
                 continue
@@ -233,6 +236,8 @@ class Deliver:
         """Write what is buffered if that goes at once; what does not is read again by its next owner."""
         for lane in self._lanes.values() if self._healthy else ():
             batch = lane.take()
+            if not batch.positions:
+                continue
             try:
                 self._write(batch)
             except StoreAway as away:

@@ -15,21 +15,17 @@ from sinks.http_query import QueryServer
 from sinks.migrate import migrate
 from sinks.retriable import Backoff
 from streams.runtime import clients
-from streams.runtime.endpoints import resolve
 from streams.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings, stop: threading.Event, ready: Callable[[str], None]) -> None:
-    """Run until `stop`; `ready` gets one line once everything listens.
+    """Run until `stop`; `settings.kafka` is an address. `ready` gets one line once everything listens.
 
     Raises StopProcess and UsageError with what to do. If the shutdown takes longer than its timeout, or a query still
     runs in the engine at its end, the process ends at once: nothing is lost, for what was not acknowledged comes again.
     """
-    if settings.kafka in ("embedded", "local"):
-        running = resolve(settings)
-        settings = settings.model_copy(update={"kafka": running.kafka, "kafka_paced": running.kafka_paced})
     store = _open(settings.clickhouse_dsn, stop)
     if store is None:
         return

@@ -176,11 +176,13 @@ class _Compiler:
             texts = ((name, ops.constant(getattr(spec, name))) for name in names)
             return {name: text for name, text in texts if text is not None}
 
+        # Texts first: they name the place of a broken template.
+        attributes, data = texts(_ATTRIBUTES), texts(_TEXTS)
         always = {"specversion": SPEC_VERSION, "type": TYPE, "tenant": mapping.tenant, **constants(_ATTRIBUTES)}
         always_data = constants(_TEXTS)
-        attributes = [pair for pair in texts(_ATTRIBUTES) if pair[0] == "tenant" or pair[0] not in always]
+        attributes = [pair for pair in attributes if pair[0] == "tenant" or pair[0] not in always]
         attributes += getter("time", build.required_time) + getter("recordedtime", build.time)
-        data = [pair for pair in texts(_TEXTS) if pair[0] not in always_data]
+        data = [pair for pair in data if pair[0] not in always_data]
         for name in _COUNTS:
             data += getter(name, build.count)
         data += getter("sentiment", build.number) + getter("expectation", build.expectation)

@@ -6,9 +6,9 @@ double as long as they stay below 2^21, about two million: any order, any batchi
 """
 
 #: Adding and subtracting 1.5 * 2^20 leaves a double with a resolution of 2^-32 (round half to even).
-_SHIFT = 1.5 * 2.0**20
+SHIFT = 1.5 * 2.0**20
 
 
 def exact(value: float) -> float:
     """`value` rounded to the nearest multiple of 2^-32; for |value| < 2^18."""
-    return (value + _SHIFT) - _SHIFT
+    return (value + SHIFT) - SHIFT

@@ -39,11 +39,10 @@ ORIGIN_HEADER: Final = "corredor-origin"
 
 _json = msgspec.json.Encoder().encode
 _pack = msgspec.msgpack.Encoder().encode
-_ALL = ("", "")
 JourneyKey = tuple[str, str, str]
 Message = dict[str, object]
 #: A place's slot for its slice over all segments, with name and value for the slice of a segment pair.
-SliceSlot = int | tuple[int, str, str]
+SliceSlot = int | tuple[int, tuple[str, str]]
 
 
 class OpenBucket:
@@ -148,7 +147,7 @@ class Ingest:
         received_at = record.timestamp / 1000.0
         subject = event.subject
         key = (event.tenant, subject, data.journey or subject)
-        journey = self._journeys.get(key)
+        journey = self._journeys.young.get(key) or self._journeys.get(key)
         if journey is None:
             if own_lane and self._partition_of(subject.encode()) != self.partition:
                 outcome.rekeyed.append(record)
@@ -202,21 +201,32 @@ class Ingest:
 
     def _slices(self, lane: Lane, place: Place, segment: dict[str, str] | None, start: int, offset: int) -> list[Slice]:
         """The slices that an event counts in and that have not counted it yet."""
-        bucket = lane.buckets.get(start)
+        bucket = lane.buckets.young.get(start) or lane.buckets.get(start)
         if bucket is None:
             bucket = lane.buckets.young[start] = OpenBucket()
         slices = bucket.slices
+        dirty = lane.dirty
+        number = place.slot
         found = []
-        for name, value in (_ALL, *self._places.pairs(segment)) if segment else (_ALL,):
-            slot: SliceSlot = (place.slot, name, value) if name else place.slot
-            open_slice = slices.get(slot)
-            if open_slice is None:
-                open_slice = slices[slot] = _new_slice(place.cell, name, value, start, lane.origin, offset)
-            elif offset <= open_slice.version:
-                continue
-            open_slice.version = offset
-            lane.dirty[id(open_slice)] = open_slice
+        open_slice = slices.get(number)
+        if open_slice is None:
+            open_slice = slices[number] = _new_slice(place.cell, "", "", start, lane.origin, offset)
             found.append(open_slice)
+        elif offset > open_slice.version:
+            open_slice.version = offset
+            found.append(open_slice)
+        dirty[id(open_slice)] = open_slice
+        if segment:
+            for pair in self._places.pairs(segment):
+                slot = (number, pair)
+                open_slice = slices.get(slot)
+                if open_slice is None:
+                    open_slice = slices[slot] = _new_slice(place.cell, *pair, start, lane.origin, offset)
+                    found.append(open_slice)
+                elif offset > open_slice.version:
+                    open_slice.version = offset
+                    found.append(open_slice)
+                dirty[id(open_slice)] = open_slice
         return found
 
     def _source(self, lane: Lane, record: Record) -> tuple[int, int]:
@@ -309,7 +319,7 @@ class Ingest:
         if bucket is None:
             bucket = lane.buckets.young[stored.bucket] = OpenBucket()
         slot = self._places.slot(stored.cell)
-        bucket.slices[(slot, stored.segment, stored.segment_value) if stored.segment else slot] = stored
+        bucket.slices[(slot, (stored.segment, stored.segment_value)) if stored.segment else slot] = stored
 
 
 def _new_slice(cell: Cell, segment: str, value: str, start: int, origin: str, part: int) -> Slice:
@@ -341,9 +351,17 @@ def _scored(
     data = event.data
     cell = place.cell
     subject = event.subject
-    expectation = data.expectation
-    rating = data.rating
-    value = data.value
+    expected = actual = tolerance = unit = better = None
+    if (expectation := data.expectation) is not None:
+        expected, actual, tolerance = expectation.expected, expectation.actual, expectation.tolerance
+        unit, better = expectation.unit, expectation.better
+    value = low = high = instrument = None
+    if (rating := data.rating) is not None:
+        value, low, high, instrument = rating.value, rating.min, rating.max, rating.instrument
+    amount_minor = currency = None
+    if (money := data.value) is not None:
+        amount_minor, currency = money.amount_minor, money.currency
+    # Positional, because keywords would double the cost of this call. The order is that of ScoredEvent's fields.
     return ScoredEvent(
         cell.tenant,
         cell.touchpoint,
@@ -372,12 +390,15 @@ def _scored(
         experience.gap,
         data.initiator,
         event.recordedtime.timestamp() if event.recordedtime is not None else None,
-        *(
-            (None,) * 5
-            if expectation is None
-            else (expectation.expected, expectation.actual, expectation.tolerance, expectation.unit, expectation.better)
-        ),
-        *((None,) * 4 if rating is None else (rating.value, rating.min, rating.max, rating.instrument)),
+        expected,
+        actual,
+        tolerance,
+        unit,
+        better,
+        value,
+        low,
+        high,
+        instrument,
         data.sentiment,
         data.wait_ms,
         data.active_ms,
@@ -387,7 +408,8 @@ def _scored(
         data.servers,
         data.segment or {},
         data.aspects or {},
-        *((None, None) if value is None else (value.amount_minor, value.currency)),
+        amount_minor,
+        currency,
         data.audience,
         data.change,
         event.dataschema,

@@ -48,8 +48,8 @@ def mean(n: int, total: float, total_squares: float, lowest: float, highest: flo
     if n == 1:
         return Estimate(value, lowest, highest)
     # Rounding can take the difference of two nearly equal numbers below zero.
-    variance = max(0.0, total_squares - total * value) / (n - 1)
-    half = Z * sqrt(variance / n)
+    squared_deviations = total_squares - total * value
+    half = Z * sqrt(squared_deviations / (n - 1) / n) if squared_deviations > 0 else 0.0
     return Estimate(value, max(lowest, value - half), min(highest, value + half))
 
 

@@ -1,6 +1,5 @@
 """Where an event counts: the compiled corridor map, looked up once per kind of event."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from schemas.corridor import CorridorMap
@@ -31,7 +30,7 @@ class Places:
         self._touchpoints = {touchpoint.name: touchpoint for touchpoint in corridor.touchpoints}
         self._scorers = {name: Scorer(corridor, touchpoint) for name, touchpoint in self._touchpoints.items()}
         self._default_scorer = Scorer(corridor, None)
-        self._segments = [(segment.name, frozenset(segment.values)) for segment in corridor.segments]
+        self._segments = {segment.name: frozenset(segment.values) for segment in corridor.segments}
         self._slots: dict[Cell, int] = {}
         self._found: dict[tuple[str, str, str | None, str | None, str, str | None], Place] = {}
 
@@ -44,12 +43,14 @@ class Places:
             self._found[key] = place
         return place
 
-    def pairs(self, segment: dict[str, str]) -> Iterator[tuple[str, str]]:
+    def pairs(self, segment: dict[str, str]) -> list[tuple[str, str]]:
         """The segment pairs of an event that slices are split by; values the map does not list count as `other`."""
-        for name, values in self._segments:
-            value = segment.get(name)
-            if value:
-                yield name, (value if not values or value in values else "other")
+        allowed = self._segments
+        return [
+            (name, value if not values or value in values else "other")
+            for name, value in segment.items()
+            if value and (values := allowed.get(name)) is not None
+        ]
 
     def slot(self, cell: Cell) -> int:
         """The number of a cell's place; the cell's segment does not matter."""

@@ -5,12 +5,13 @@ from math import log
 
 from schemas.event import Rating, TouchpointData
 from schemas.slice import BUCKET_S, Sums
-from streams.model.exact import exact
-from streams.model.experience import Experience
+from streams.model.exact import SHIFT, exact
+from streams.model.experience import NEGATIVE_BELOW, POSITIVE_FROM, Experience, rating_experience
 
 #: Ratio between the bounds of a wait histogram's keys: a value read from it is off by at most 2 %.
 WAIT_RATIO = 1.02 / 0.98
 _LOG_RATIO = log(WAIT_RATIO)
+_RARE_OUTCOMES = frozenset(("abandoned", "pending"))
 
 
 def bucket_of(event_time: float) -> int:
@@ -32,89 +33,87 @@ def wait_key(wait_ms: int) -> int:
 def add(
     slices: Iterable[Sums], data: TouchpointData, experience: Experience, tolerable_wait_ms: float, late: bool
 ) -> None:
-    """Count one event in each of `slices`."""
+    """Count one event in each of `slices`. One pass over them: this is the inner loop of the whole program."""
     x = experience.x
+    u = experience.gap
+    wait_ms = data.wait_ms
+    rating = data.rating
+    rare = late or data.outcome in _RARE_OUTCOMES or (rating is not None and rating.instrument is not None)
     if x is not None:
-        ex = exact(x)
-        exx = exact(x * x)
-        band = experience.band
-        for s in slices:
-            s.n += 1
+        ex = (x + SHIFT) - SHIFT
+        exx = (x * x + SHIFT) - SHIFT
+        negative = x < NEGATIVE_BELOW
+        positive = x >= POSITIVE_FROM
+    else:
+        ex = exx = 0.0
+        negative = positive = False
+    if u is not None:
+        eu = (u + SHIFT) - SHIFT
+    else:
+        eu = 0.0
+    if wait_ms is not None:
+        key = wait_key(wait_ms)
+        log_wait = log(wait_ms) if wait_ms > 1 else 0.0
+        ew = (log_wait + SHIFT) - SHIFT
+        eww = (log_wait * log_wait + SHIFT) - SHIFT
+    else:
+        key = 0
+        ew = eww = 0.0
+    for s in slices:
+        s.n += 1
+        if x is not None:
             s.scored += 1
             s.sum_x += ex
             s.sum_xx += exx
-            if band == "positive":
+            if positive:
                 s.positive += 1
-            elif band == "negative":
+            elif negative:
                 s.negative += 1
             else:
                 s.neutral += 1
-    else:
-        for s in slices:
-            s.n += 1
-    if experience.gap is not None:
-        u = exact(experience.gap)
-        for s in slices:
+        if u is not None:
             s.gap_n += 1
-            s.gap_sum += u
-            if experience.gap < 0:
+            s.gap_sum += eu
+            if u < 0:
                 s.gap_broken += 1
-    if data.wait_ms is not None:
-        _add_wait(slices, data.wait_ms, tolerable_wait_ms)
-    if data.rating is not None and data.rating.instrument is not None:
-        _add_rating(slices, data.rating)
-    if data.outcome == "abandoned":
-        for s in slices:
-            s.abandoned += 1
-    elif data.outcome == "pending":
-        for s in slices:
-            s.pending += 1
-    if late:
-        for s in slices:
-            s.late += 1
+        if wait_ms is not None:
+            s.wait_n += 1
+            s.wait_log_sum += ew
+            s.wait_log_sum2 += eww
+            waits = s.waits
+            waits[key] = waits.get(key, 0) + 1
+            if wait_ms <= tolerable_wait_ms:
+                s.wait_satisfied += 1
+            elif wait_ms <= 4 * tolerable_wait_ms:
+                s.wait_tolerating += 1
+        if rare:
+            _add_rare(s, data, late)
 
 
-def _add_wait(slices: Iterable[Sums], wait_ms: int, tolerable_wait_ms: float) -> None:
-    log_wait = log(max(wait_ms, 1))
-    exact_log = exact(log_wait)
-    exact_square = exact(log_wait * log_wait)
-    key = wait_key(wait_ms)
-    for s in slices:
-        s.wait_n += 1
-        s.wait_log_sum += exact_log
-        s.wait_log_sum2 += exact_square
-        s.waits[key] = s.waits.get(key, 0) + 1
-        if wait_ms <= tolerable_wait_ms:
-            s.wait_satisfied += 1
-        elif wait_ms <= 4 * tolerable_wait_ms:
-            s.wait_tolerating += 1
+def _add_rare(s: Sums, data: TouchpointData, late: bool) -> None:
+    s.late += late
+    s.abandoned += data.outcome == "abandoned"
+    s.pending += data.outcome == "pending"
+    if data.rating is not None:
+        _add_rating(s, data.rating)
 
 
-def _add_rating(slices: Iterable[Sums], rating: Rating) -> None:
+def _add_rating(s: Sums, rating: Rating) -> None:
     """Survey metrics: NPS on 0-10, CSAT as the top two of 1-5, CES 2.0 on 1-7 (high is easy)."""
-    share = (rating.value - rating.min) / (rating.max - rating.min)
-    if rating.better == "lower":
-        share = 1.0 - share
+    share = rating_experience(rating)
     if rating.instrument == "nps":
         answer = 10.0 * share
-        for s in slices:
-            s.nps_n += 1
-            if answer >= 9:
-                s.nps_promoters += 1
-            elif answer <= 6:
-                s.nps_detractors += 1
+        s.nps_n += 1
+        s.nps_promoters += answer >= 9
+        s.nps_detractors += answer <= 6
     elif rating.instrument == "csat":
-        for s in slices:
-            s.csat_n += 1
-            if 1.0 + 4.0 * share >= 4:
-                s.csat_top += 1
+        s.csat_n += 1
+        s.csat_top += 1.0 + 4.0 * share >= 4
     elif rating.instrument == "ces":
         answer = exact(1.0 + 6.0 * share)
-        square = exact(answer * answer)
-        for s in slices:
-            s.ces_n += 1
-            s.ces_sum += answer
-            s.ces_sum2 += square
+        s.ces_n += 1
+        s.ces_sum += answer
+        s.ces_sum2 += exact(answer * answer)
 
 
 _ADDITIVE = tuple(name for name in Sums.__struct_fields__ if name != "waits")

@@ -99,6 +99,6 @@ def _nothing_runs(settings: Settings) -> str:
     left = _read(settings)
     stale = f" ({run_file(settings)} was left by process {left.pid}, which has ended)" if left is not None else ""
     return (
-        f"nothing runs in {where}{stale}; start it with `corredor run`, or set CORREDOR_DATA_DIR to the folder of a run, "
-        "or CORREDOR_KAFKA to the host:port of a cluster"
+        f"nothing runs in {where}{stale}; start it with `corredor run`, "
+        "or set CORREDOR_DATA_DIR to the folder of a run, or CORREDOR_KAFKA to the host:port of a cluster"
     )

@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from schemas.errors import StopProcess, UsageError
+from streams.runtime.leash import leashed
 
 HERE = Path(__file__).resolve().parents[2] / "deploy" / "kafka"
 MINIMUM_JAVA = 17
@@ -113,6 +114,8 @@ class LocalKafka:
     def start(self) -> None:
         """Start the broker and return once it answers."""
         program, jars = java(), fetch_jars()
+        if self.port and listens(self.port):
+            raise StopProcess(f"something else answers on {self.bootstrap} already; end it, or set CORREDOR_KAFKA_PORT")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port, controller_port = _free_ports(self.port)
         config = self.folder / "server.properties"
@@ -125,7 +128,7 @@ class LocalKafka:
             self._format(run, config)
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [*run, "kafka.Kafka", str(config)],
+                leashed([*run, "kafka.Kafka", str(config)]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -178,7 +181,7 @@ class LocalKafka:
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_S
-        while not _listens(self.port):
+        while not listens(self.port):
             if process.poll() is not None:
                 tail = _tail(self.log_file.read_text(errors="replace"))
                 raise StopProcess(
@@ -206,7 +209,8 @@ def _free_ports(port: int) -> tuple[int, int]:
     return port or free[0], free[1]
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """True if something accepts connections on this loopback port."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0

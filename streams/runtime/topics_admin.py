@@ -1,5 +1,6 @@
 """Creates the topics of schemas/topics.py, and compares those that exist with what they should be."""
 
+import time
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
@@ -37,6 +38,7 @@ def ensure_topics(settings: Settings) -> list[TopicState]:
         else:
             there = client.list_topics(timeout=TIMEOUT_S).topics
             _create(client, settings, [topic for topic in topics.ALL if topic.name not in there])
+            _wait_until_known(client)
     except KafkaException as error:
         raise _unreachable(settings, error) from None
     return describe_topics(settings)
@@ -81,6 +83,16 @@ def _create(client: AdminClient, settings: Settings, missing: list[topics.Topic]
                     f"Kafka at {settings.kafka} did not create topic {name}: {problem.str()}; "
                     "see CORREDOR_PARTITIONS and CORREDOR_REPLICATION, and the rights of this client"
                 ) from None
+
+
+def _wait_until_known(client: AdminClient) -> None:
+    """A broker hears of a new topic from the controller, a moment after the controller has agreed to it."""
+    deadline = time.monotonic() + TIMEOUT_S
+    names = {topic.name for topic in topics.ALL}
+    while not names <= client.list_topics(timeout=TIMEOUT_S).topics.keys():
+        if time.monotonic() > deadline:
+            raise StopProcess(f"new topics did not appear within {TIMEOUT_S:.0f} s; see the log of the broker")
+        time.sleep(0.02)
 
 
 def _configs(client: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:

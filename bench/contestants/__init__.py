@@ -1,0 +1,15 @@
+"""The programs that `bench.ingest` sets against each other, each a process of its own.
+
+A contestant prints `bench ready` when it may start, and ends on SIGTERM. It may print `bench batch N`, its mean batch;
+one that acknowledges nothing by itself prints `bench done` after its last event, and `bench counts` with what it counted.
+"""
+
+READY = "bench ready"
+DONE = "bench done"
+BATCH = "bench batch"
+COUNTS = "bench counts"
+
+#: The first part of the events, for the contestant that is too slow for all of them, and where its results go.
+SHORT_TOPIC = "bench.short"
+OUTPUT_TOPIC = "bench.short.scored"
+TABLE = "sums"

@@ -1,0 +1,155 @@
+"""How fast is the ingest agent: against Faust as its guide shows, against the same work by hand, against the least work.
+
+`python -m bench.ingest [--events 300000] [--runs 3] [--cluster local|embedded] [--json FILE] [--write]`
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench import machine
+from bench.clusters import open_cluster
+from bench.contest import BY_HAND, GUIDE, KINDS, MINIMAL, OWN, Kind, Result, check, median, run
+from bench.contestants import SHORT_TOPIC
+from bench.feed import DENSITY, Feed, first, simulated
+from bench.report import DOCS, put, table
+from schemas import topics
+from schemas.errors import StopProcess, UsageError
+from streams.runtime import local
+from streams.runtime.settings import Settings
+
+DEFAULT_EVENTS = 300_000
+DEFAULT_RUNS = 3
+#: Faust's way gets this many of the events at most: its rate is what counts, and it is slow.
+GUIDE_EVENTS = 20_000
+#: Goals: own against a, own against b, and own in events/s where b is fast enough to tell.
+GOAL_A, GOAL_B, GOAL_RATE, RATE_OF_B = 25.0, 0.5, 60_000.0, 120_000.0
+_LIMIT_S = 300.0
+Tell = Callable[[str], None]
+
+
+def measure(count: int, runs: int, cluster_kind: str, tell: Tell, kinds: Sequence[Kind] = KINDS) -> tuple[str, str]:
+    """Run the contest; returns the report as Markdown and as JSON. Raises StopProcess where results differ."""
+    tell(f"simulating {count:,} events")
+    feed = simulated(count)
+    short = first(feed, min(count, GUIDE_EVENTS))
+    with tempfile.TemporaryDirectory(prefix="corredor-bench-") as folder:
+        settings = Settings(data_dir=Path(folder))
+        feeds = {topics.EVENTS.name: feed, SHORT_TOPIC: short}
+        with open_cluster(cluster_kind, feeds, Path(folder)) as cluster:
+            results = []
+            for number in range(runs):
+                for kind in kinds:
+                    tell(f"run {number + 1} of {runs}: {kind.label}")
+                    results.append(run(kind, cluster, settings, number, _LIMIT_S))
+                    tell(f"  {results[-1].rate:,.0f} events/s")
+            proven = check(results, feed, short)
+            name = cluster.name
+    return _markdown(results, feed, runs, name, proven, kinds), _json(results, name)
+
+
+def best_cluster() -> str:
+    """`local` where Java and the jars of Apache Kafka are there (or can be fetched), else `embedded`."""
+    try:
+        local.java()
+        local.fetch_jars()
+    except UsageError:
+        return "embedded"
+    return "local"
+
+
+def _markdown(
+    results: Sequence[Result], feed: Feed, runs: int, cluster: str, proven: Sequence[str], kinds: Sequence[Kind]
+) -> str:
+    found = {kind: median(results, kind) for kind in kinds}
+    own = found[OWN]
+    rows = []
+    for kind, result in found.items():
+        rates = [each.rate for each in results if each.kind is kind]
+        rows.append(
+            [
+                f"**{kind.label}**" if kind is OWN else f"({kind.name}) {kind.label}",
+                f"{result.rate:,.0f}",
+                f"{min(rates):,.0f} to {max(rates):,.0f}",
+                f"{result.cpu_per_million:,.1f}",
+                f"{result.peak_rss / 2**20:,.0f}",
+                f"{result.mean_batch:,.0f}",
+                f"{own.rate / result.rate:.2f}",
+                f"{result.events:,}",
+            ]
+        )
+    columns = ("contestant", "events/s", "range", "CPU s per million", "peak MiB", "mean batch", "own is x times", "events")
+    setting = (
+        f"Medians of {runs} interleaved runs; {feed.mean_bytes:.0f} bytes an event, {DENSITY:,.0f} events per second of "
+        f"event time, lz4; cluster: {cluster}. {machine.line([])}"
+    )
+    goals = [] if set(found) != set(KINDS) else _goals(own, found[GUIDE], found[BY_HAND], found[MINIMAL])
+    return "\n\n".join((setting, table(columns, rows), *goals, f"Checked in this run: {'; '.join(proven)}."))
+
+
+def _goals(own: Result, guide: Result, by_hand: Result, minimal: Result) -> list[str]:
+    def verdict(reached: bool) -> str:
+        return "reached" if reached else "**missed**"
+
+    rows = [
+        [f"at least {GOAL_A:.0f} x (a)", f"{own.rate / guide.rate:.1f} x", verdict(own.rate >= GOAL_A * guide.rate)],
+        [f"at least {GOAL_B} x (b)", f"{own.rate / by_hand.rate:.2f} x", verdict(own.rate >= GOAL_B * by_hand.rate)],
+    ]
+    goal = f"at least {GOAL_RATE:,.0f} events/s where a loop by hand reaches {RATE_OF_B:,.0f}"
+    fastest = max(by_hand.rate, minimal.rate)
+    if fastest >= RATE_OF_B:
+        rows.append([goal, f"{own.rate:,.0f}", verdict(own.rate >= GOAL_RATE)])
+    else:
+        scaled = GOAL_RATE / RATE_OF_B * by_hand.rate
+        said = f"(b) reaches {by_hand.rate:,.0f} here: half of it is {scaled:,.0f}; own {own.rate:,.0f}"
+        rows.append([goal, said, verdict(own.rate >= scaled)])
+    return [table(("goal", "measured", ""), rows)]
+
+
+def _json(results: Sequence[Result], cluster: str) -> str:
+    rows: list[dict[str, Any]] = [
+        {
+            "contestant": result.kind.name,
+            "events": result.events,
+            "seconds": result.seconds,
+            "events_per_s": result.rate,
+            "cpu_s_per_million": result.cpu_per_million,
+            "peak_rss_bytes": result.peak_rss,
+            "mean_batch": result.mean_batch,
+        }
+        for result in results
+    ]
+    whole = {"machine": dict(machine.describe()), "cluster": cluster, "runs": rows}
+    return msgspec.json.format(msgspec.json.encode(whole), indent=2).decode()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench.ingest", description=__doc__)
+    parser.add_argument("--events", type=int, default=DEFAULT_EVENTS)
+    parser.add_argument("--runs", type=int, default=DEFAULT_RUNS)
+    parser.add_argument("--cluster", choices=("embedded", "local"), help="default: local where Java is there")
+    parser.add_argument("--json", type=Path, help="write every run to this file")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
+    options = parser.parse_args(arguments)
+    try:
+        cluster = options.cluster or best_cluster()
+        text, values = measure(options.events, options.runs, cluster, lambda line: print(line, file=sys.stderr))
+        print(text)
+        if options.json is not None:
+            options.json.write_text(values + "\n")
+        if options.write:
+            put(DOCS / "performance.md", "ingest", text)
+    except StopProcess as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""Writes measured tables into pages under docs/, between markers, so that running again replaces them."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from schemas.errors import UsageError
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def put(page: Path, name: str, text: str) -> None:
+    """Replace what stands between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`. UsageError without the markers."""
+    start, end = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
+    try:
+        old = page.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{page} cannot be read: {error.strerror}") from None
+    pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
+    new, count = pattern.subn(lambda _: f"{start}\n{text.strip()}\n{end}", old)
+    if count != 1:
+        raise UsageError(f"{page} needs the markers `{start}` and `{end}` once, and has them {count} times")
+    page.write_text(new, encoding="utf-8")

@@ -1,0 +1,129 @@
+"""What every test may ask for: a Kafka cluster of each kind, settings bound to it, the real sample data."""
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from schemas.errors import UsageError
+from streams.runtime import local
+from streams.runtime.embedded import EmbeddedKafka
+from streams.runtime.local import LocalKafka
+from streams.runtime.settings import Settings, load_settings
+from streams.runtime.topics_admin import ensure_topics
+
+SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
+KEPT = ("CORREDOR_REQUIRE_KAFKA", "CORREDOR_CACHE")
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A running cluster with our topics, empty. `broker` is there for tests that hurt it."""
+
+    kind: str
+    bootstrap: str
+    broker: EmbeddedKafka | LocalKafka
+
+    @property
+    def paced(self) -> bool:
+        return self.kind == "embedded"
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
+    """Return once `condition()` holds; AssertionError if it does not within `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s"
+        time.sleep(0.02)
+
+
+def _topics(client: AdminClient) -> list[str]:
+    return [name for name in client.list_topics(timeout=30).topics if not name.startswith("__")]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on Apache Kafka share one broker: with xdist they go to one worker (`--dist loadgroup`)."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        kind = item.callspec.params.get("kafka") if hasattr(item, "callspec") else None
+        if "kafka" in fixtures or "local_kafka" in fixtures:
+            item.add_marker(pytest.mark.kafka)
+        if kind == "local" or "local_kafka" in fixtures:
+            item.add_marker(pytest.mark.xdist_group("local-kafka"))
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the settings of the shell it was started from."""
+    for name in [name for name in os.environ if name.startswith("CORREDOR_") and name not in KEPT]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CORREDOR_CONFIG", str(tmp_path / "no-such-file.toml"))
+
+
+@pytest.fixture(scope="session")
+def _broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
+    """One Apache Kafka for the session; skipped without Java or its jars, unless CORREDOR_REQUIRE_KAFKA=1."""
+    try:
+        local.java()
+        local.fetch_jars()
+    except UsageError as error:
+        if os.environ.get("CORREDOR_REQUIRE_KAFKA") == "1":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    with LocalKafka(tmp_path_factory.mktemp("local-kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture
+def local_kafka(_broker: LocalKafka) -> LocalKafka:
+    """Apache Kafka with our topics, empty. A test may stop, kill or restart it."""
+    if _broker.process is None or _broker.process.poll() is not None:
+        _broker.start()
+    client = AdminClient({"bootstrap.servers": _broker.bootstrap})
+    if there := _topics(client):
+        for future in client.delete_topics(there, operation_timeout=30).values():
+            future.result()
+    wait_until(lambda: not _topics(client))
+    ensure_topics(load_settings(kafka=_broker.bootstrap))
+    return _broker
+
+
+@pytest.fixture(params=["embedded", "local"])
+def kafka(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """An empty cluster with our topics; the test runs once on the embedded one and once on Apache Kafka."""
+    if request.param == "local":
+        broker: LocalKafka = request.getfixturevalue("local_kafka")
+        yield Cluster("local", broker.bootstrap, broker)
+        return
+    with EmbeddedKafka() as embedded:
+        ensure_topics(load_settings(kafka=embedded.bootstrap, kafka_paced=True))
+        yield Cluster("embedded", embedded.bootstrap, embedded)
+
+
+@pytest.fixture
+def settings(kafka: Cluster, tmp_path: Path) -> Settings:
+    """Settings bound to `kafka`: a group and a data folder of its own, free ports."""
+    return load_settings(
+        kafka=kafka.bootstrap,
+        kafka_paced=kafka.paced,
+        data_dir=tmp_path / "data",
+        group=f"test-{uuid.uuid4().hex[:8]}",
+        metrics_port=0,
+        query_port=0,
+    )
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder ../shared/data; skipped where it is absent, a failure there with CI=true."""
+    if not SHARED_DATA.is_dir():
+        message = f"the sample data are not in {SHARED_DATA.resolve()}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return SHARED_DATA.resolve()
