@@ -133,7 +133,8 @@ class Local(Cluster):
 
 def _create(settings: Settings, name: str) -> None:
     """A topic of the bench's own, with as many partitions as the events have."""
-    for future in clients.admin(settings).create_topics([NewTopic(name, PARTITIONS, 1)]).values():
+    admin = clients.admin(settings)
+    for future in admin.create_topics([NewTopic(name, PARTITIONS, 1)]).values():
         future.result()
 
 

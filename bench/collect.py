@@ -47,6 +47,12 @@ class Collector:
                 self._next[partition] = offset + 1
                 self._newest[message.key() or b""] = message.value() or b""
 
+    def close(self) -> None:
+        """Stop reading. A second call does nothing."""
+        self._stop.set()
+        self._thread.join()
+        self._reader.close()
+
     def finish(self) -> dict[bytes, bytes]:
         """Read to the end and stop: the newest value of each key. Raises StopProcess if anything was missed."""
         self._stop.set()
@@ -55,7 +61,6 @@ class Collector:
             _, high = self._reader.get_watermark_offsets(place, timeout=10)
             while self._next[place.partition] < high and not self._problem:
                 self._drain()
-        self._reader.close()
         if self._problem:
             raise StopProcess(f"the slices of a contestant could not be read: {self._problem}")
         return self._newest

@@ -104,6 +104,7 @@ def run(kind: Kind, cluster: Cluster, settings: Settings, number: int, limit_s: 
         newest = collector.finish()
     finally:
         contestant.end(gently=False)
+        collector.close()
     for line in contestant.lines:
         if line.startswith(BATCH):
             batch = float(line.removeprefix(BATCH))

@@ -12,6 +12,7 @@ import re
 import socket
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.parser import BytesParser
 from email.policy import HTTP as HTTP_POLICY
@@ -66,6 +67,7 @@ _TRANSPORT = frozenset(
         "readonly",
     }
 )
+_connect: Callable[[str], Any] = chdb.connect
 _NAME = re.compile(r"\w+")
 _CODE = re.compile(r"Code: (\d+)")
 _OWN_FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
@@ -143,7 +145,7 @@ class Engine:
 
     def _open(self, settings: dict[str, str], where: dict[str, str]) -> Any:
         """A connection of its own: the caller's settings, then our limits, then the lock."""
-        connection = chdb.connect(self._path)
+        connection = _connect(self._path)
         try:
             if where:
                 _ask(connection, "USE {database:Identifier}", "TSV", where)

@@ -58,9 +58,7 @@ class Worker:
             },
         )
         score_box = Outbox(settings, {topics.SCORES.name: [sink]})
-        self.ingest = IngestTask(
-            settings, corridor, ingest_box, partitioner(inputs), partitioner(counts[topics.SLICES.name])
-        )
+        self.ingest = IngestTask(settings, corridor, ingest_box, partitioner(inputs), counts[topics.SLICES.name])
         self.score = ScoreTask(settings, corridor, inputs)
         state_log = StateLog(settings, topics.STATE_INGEST.name)
         self.checkpoints = (
@@ -72,9 +70,8 @@ class Worker:
 
     def _wire(self) -> None:
         """Connect agents, assignment and timers to the app."""
-        for names, task, checkpoint in zip(
-            (LANES, (topics.SLICES.name,)), (self.ingest, self.score), self.checkpoints, strict=True
-        ):
+        tasks: tuple[IngestTask | ScoreTask, ...] = (self.ingest, self.score)
+        for names, task, checkpoint in zip((LANES, (topics.SLICES.name,)), tasks, self.checkpoints, strict=True):
             channel = self.app.topic(
                 *names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
             )
@@ -145,11 +142,19 @@ class Worker:
 
     async def _every_interval(self, checkpoint: Checkpointer) -> None:
         try:
-            while True:
-                await asyncio.sleep(self.settings.checkpoint_interval)
+            # A checkpoint under way is never cancelled: what it has taken from its task would be lost.
+            while not await self._stops_within(self.settings.checkpoint_interval):
                 await checkpoint.run()
         except Exception as error:  # noqa: BLE001 - any failure ends the process, whatever it is
             self.fail(error)
+
+    async def _stops_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.stopping.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def run(self) -> int:
         """Run until a signal or a failure; returns the exit code."""
@@ -161,8 +166,6 @@ class Worker:
         await self.app.start()
         timers = [asyncio.create_task(self._every_interval(checkpoint)) for checkpoint in self.checkpoints]
         await self.stopping.wait()
-        for timer in timers:
-            timer.cancel()
         if self.failure is not None:
             log.critical("ends: %s", self.failure, exc_info=_traceback(self.failure))
             return 1
@@ -218,13 +221,16 @@ def _agent(
     admit: Callable[[Any, IngestTask | ScoreTask], Awaitable[bool]],
     fail: Callable[[BaseException], None],
 ) -> Callable[[Any], Awaitable[None]]:
+    async def apply(batch: Any) -> None:
+        async with checkpoint.gate:
+            await task.apply(batch.topic, batch.partition, batch.value)
+
     async def agent(stream: Any) -> None:
         try:
             async for event in stream.noack().events():
-                batch = event.message
-                if await admit(batch, task):
-                    async with checkpoint.gate:
-                        await task.apply(batch.topic, batch.partition, batch.value)
+                if await admit(event.message, task):
+                    # Faust cancels agents when it stops: a batch applied but not published must not be acknowledged.
+                    await asyncio.shield(apply(event.message))
         except Exception as error:  # noqa: BLE001 - Faust would restart the agent without the batch
             fail(error)
 

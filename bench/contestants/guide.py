@@ -117,7 +117,7 @@ def main() -> None:
     """Run the worker as `faust worker` does."""
     settings = load_settings()
     app = create_app(settings, load_map(settings.map), int(sys.argv[1]))
-    faust.Worker(app, loglevel="WARNING").execute_from_commandline()
+    faust.Worker(app, loglevel="WARNING", redirect_stdouts=False).execute_from_commandline()
 
 
 if __name__ == "__main__":

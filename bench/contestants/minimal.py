@@ -7,6 +7,7 @@ import signal
 import time
 
 import msgspec
+from confluent_kafka import TopicPartition
 
 from bench.contestants import BATCH, READY
 from bench.contestants.by_hand import POLL_RECORDS, POLL_S, flush
@@ -40,6 +41,7 @@ def run(settings: Settings) -> None:
     dirty: set[tuple[str, int]] = set()
     due = time.monotonic() + settings.checkpoint_interval
     records = batches = 0
+    positions: dict[int, int] = {}
     while running:
         messages = consumer.consume(POLL_RECORDS, POLL_S)
         records += len(messages)
@@ -48,6 +50,7 @@ def run(settings: Settings) -> None:
             value = message.value()
             if value is None:
                 raise StopProcess("the events of a contest all have a value")
+            positions[message.partition() or 0] = (message.offset() or 0) + 1
             event = _decode(value)
             cell = event.data.touchpoint, bucket_of(event.time.timestamp())
             x = places.find(event.tenant, event.data).scorer(event.data).x
@@ -65,8 +68,10 @@ def run(settings: Settings) -> None:
                 producer.produce(topics.SLICES.name, _encode(sums[cell]), _encode(cell))
             dirty.clear()
             flush(producer)
-            if records:
-                consumer.commit(asynchronous=False)
+            if positions:
+                ends = [TopicPartition(topics.EVENTS.name, *end) for end in positions.items()]
+                consumer.commit(offsets=ends, asynchronous=False)
+                positions.clear()
             due = time.monotonic() + settings.checkpoint_interval
     print(BATCH, records / max(batches, 1), flush=True)
     consumer.close()

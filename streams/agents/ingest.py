@@ -13,6 +13,7 @@ from streams.model.ingest import ORIGIN_HEADER, Ingest, Outcome
 from streams.runtime import metrics
 from streams.runtime.checkpoint import Effects
 from streams.runtime.outbox import Outbox
+from streams.runtime.partitioner import partitioner
 from streams.runtime.positions import Positions
 from streams.runtime.settings import Settings
 from streams.runtime.state_log import read_back
@@ -31,13 +32,14 @@ class IngestTask:
         corridor: CorridorMap,
         outbox: Outbox,
         partition_of: Callable[[bytes], int],
-        slice_partition_of: Callable[[bytes], int],
+        slice_partitions: int,
     ) -> None:
         self._settings = settings
         self._corridor = corridor
         self._outbox = outbox
         self._partition_of = partition_of
-        self._slice_partition_of = slice_partition_of
+        self._slice_partitions = slice_partitions
+        self._slice_partition_of = partitioner(slice_partitions)
         self._partitions: dict[int, Ingest] = {}
         self._last_record: dict[tuple[int, str], float] = {}
         self._told: dict[tuple[int, str], bytes] = {}
@@ -58,6 +60,7 @@ class IngestTask:
             started = time.monotonic()
             self._partitions[partition] = await asyncio.to_thread(self._restore, partition, positions)
             metrics.RESTORE_SECONDS.set(time.monotonic() - started)
+            self._last_record.update({(partition, topic): time.monotonic() for topic in LANES})
 
     def _restore(self, partition: int, positions: Positions) -> Ingest:
         state = Ingest(partition, self._corridor, self._partition_of)
@@ -124,8 +127,11 @@ class IngestTask:
         """Tell all readers of slices how far each lane has come, when that changed."""
         told = []
         for topic in LANES:
-            idle = time.monotonic() - self._last_record.get((partition, topic), 0.0) > IDLE_AFTER_S
+            idle = time.monotonic() - self._last_record[partition, topic] > IDLE_AFTER_S
             progress = state.progress(topic, idle)
+            if not idle and progress.watermark is None:
+                # Its first records may still come: until it has said something, it holds the watermark back.
+                continue
             value = msgspec.json.encode(progress)
             if self._told.get((partition, topic)) == value:
                 continue
@@ -133,7 +139,7 @@ class IngestTask:
             if progress.watermark is not None:
                 metrics.WATERMARK.labels(partition).set(progress.watermark)
             key = msgspec.json.encode(("progress", progress.origin))
-            told += [{"key": key, "value": value, "partition": number} for number in range(self._settings.partitions)]
+            told += [{"key": key, "value": value, "partition": number} for number in range(self._slice_partitions)]
             for source, clock in state.lanes[topic].state.sources.items():
                 metrics.LAST_EVENT.labels(source).set(clock.newest)
         return told

@@ -1,6 +1,7 @@
 """The score agent: slices of all partitions to rolling window scores."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterable, Sequence
 
@@ -29,6 +30,8 @@ class _Partition:
     def __init__(self, windows: Windows, origins: Iterable[str]) -> None:
         self.windows = windows
         self.applied = -1
+        #: How many too late slices /metrics knows of.
+        self.too_late = 0
         #: The newest watermark of each input partition; 0 until it has said something, None while it is idle.
         self.watermarks: dict[str, float | None] = dict.fromkeys(origins, 0.0)
 
@@ -56,6 +59,8 @@ class ScoreTask:
             for partition in range(input_partitions)
         ]
         self._partitions: dict[int, _Partition] = {}
+        #: /metrics reads the windows from threads of its own.
+        self._lock = threading.Lock()
         self._saved: dict[int, int] = {}
 
     async def assign(self, partitions: Iterable[int], positions: Positions) -> None:
@@ -74,6 +79,9 @@ class ScoreTask:
         for value in read_back(self._settings, TOPIC, partition, committed).values():
             owned.apply(_decode(value))
         owned.windows.take_dirty()
+        if watermark := owned.watermark():
+            # What was let go before stays so: the log may no longer hold all of it.
+            owned.windows.forget(watermark - self._allowed_lateness)
         owned.applied = committed - 1
         return owned
 
@@ -82,10 +90,11 @@ class ScoreTask:
         owned = self._partitions.get(partition)
         if owned is None:
             return
-        for record in records:
-            if record.value is not None and record.offset > owned.applied:
-                owned.apply(_decode(record.value))
-        owned.applied = max(owned.applied, records[-1].offset)
+        with self._lock:
+            for record in records:
+                if record.value is not None and record.offset > owned.applied:
+                    owned.apply(_decode(record.value))
+            owned.applied = max(owned.applied, records[-1].offset)
 
     def next_offset(self, topic: str, partition: int) -> int | None:
         """The offset after the last one applied; None for a partition not owned."""
@@ -98,14 +107,15 @@ class ScoreTask:
         for partition, owned in self._partitions.items():
             if owned.applied + 1 == self._saved[partition]:
                 continue
-            scores = owned.windows.take_dirty()
+            with self._lock:
+                scores = owned.windows.take_dirty()
+                watermark = owned.watermark()
+                if watermark:
+                    owned.windows.forget(watermark - self._allowed_lateness)
             if scores:
                 effects.messages.append((topics.SCORES.name, [_message(score) for score in scores]))
-            watermark = owned.watermark()
-            if watermark:
-                too_late = owned.windows.too_late
-                owned.windows.forget(watermark - self._allowed_lateness)
-                metrics.SCORES_TOO_LATE.inc(owned.windows.too_late - too_late)
+            metrics.SCORES_TOO_LATE.inc(owned.windows.too_late - owned.too_late)
+            owned.too_late = owned.windows.too_late
             self._saved[partition] = owned.applied + 1
             effects.positions[TOPIC, partition] = owned.applied + 1
         return effects
@@ -119,7 +129,9 @@ class ScoreTask:
 
     def current(self) -> list[Score]:
         """The scores of all scopes now, by the wall clock: what /metrics shows."""
-        return [score for owned in self._partitions.values() for score in owned.windows.current(time.time())]
+        with self._lock:
+            owned = list(self._partitions.values())
+            return [score for partition in owned for score in partition.windows.current(time.time())]
 
 
 def _message(score: Score) -> dict[str, object]:

@@ -22,7 +22,7 @@ from schemas.event import TouchpointEvent
 from schemas.rejection import RejectedEvent
 from schemas.scored import ScoredEvent
 from schemas.slice import Cell, Progress, Slice
-from streams.model.clocks import SourceClock, forget_silent, watermark
+from streams.model.clocks import FORGET_S, SourceClock, forget_silent, watermark
 from streams.model.decode import Record, check_times, decode
 from streams.model.duplicates import RecentIds, identity
 from streams.model.experience import Experience
@@ -30,10 +30,14 @@ from streams.model.generations import Generations
 from streams.model.places import Place, Places
 from streams.model.slices import add, bucket_of
 
-#: A journey's recent ids are remembered at least this long after its last event arrived. Seconds.
+#: A journey's recent ids are remembered exactly this long after its last event arrived: when it leaves memory (after
+#: twice as long, or later) must not show in the results. Seconds.
 DUPLICATE_HORIZON_S = 900.0
 #: Checkpoints after which a bucket that nothing touched leaves the state. A later event opens a new part of it.
 BUCKET_AGE = 20
+#: The largest rejection published: the topic takes 8 MiB. A larger one would stop the work for ever.
+MAX_REJECTION_BYTES = 7 * 1024 * 1024
+_CUT_RAW, _CUT_KEY = 4 * 1024 * 1024, 64 * 1024
 #: Header of an event handed over: the partition and offset it was published at.
 ORIGIN_HEADER: Final = "corredor-origin"
 
@@ -71,6 +75,7 @@ class Lane:
         self.buckets: Generations[int, OpenBucket] = Generations()
         self.dirty: dict[int, Slice] = {}
         self.bucket_age = 0
+        self.newest_arrival = 0.0
         #: The offset in the last snapshot.
         self.saved = -1
 
@@ -165,6 +170,8 @@ class Ingest:
                 outcome.replayed += 1
                 return
             journey.applied_rekeyed = offset
+        if received_at - journey.seen_at > DUPLICATE_HORIZON_S:
+            journey.ids.clear()
         journey.seen_at = received_at
         self._dirty_journeys[key] = journey
         if journey.is_duplicate(identity(event.source, event.id)):
@@ -186,10 +193,11 @@ class Ingest:
 
     def _advance_clock(self, lane: Lane, source: str, event_time: float, received_at: float) -> bool:
         """Move the source's clock; True if the event is later than the allowed lateness behind it."""
-        if received_at > self._newest_arrival:
-            self._newest_arrival = received_at
+        if received_at > lane.newest_arrival:
+            lane.newest_arrival = received_at
+            self._newest_arrival = max(self._newest_arrival, received_at)
         clock = lane.state.sources.get(source)
-        if clock is None:
+        if clock is None or clock.seen_at < lane.newest_arrival - FORGET_S:
             lane.state.sources[source] = SourceClock(event_time, received_at)
             return False
         late = event_time < clock.newest - self._allowed_lateness
@@ -233,7 +241,8 @@ class Ingest:
         """Partition and offset in `touchpoint.events`, also of an event that was handed over."""
         if lane.topic == topics.EVENTS.name:
             return self.partition, record.offset
-        for name, value in record.headers:
+        # Ours is the last one: a source may have sent a header of that name too.
+        for name, value in reversed(tuple(record.headers)):
             if name == ORIGIN_HEADER and value is not None:
                 partition, _, offset = value.decode().partition(":")
                 return int(partition), int(offset)
@@ -253,7 +262,10 @@ class Ingest:
             headers=dict(record.headers),
         )
         key = f"{topics.EVENTS.name}/{partition}/{offset}".encode()
-        outcome.rejected.append({"key": key, "value": _json(rejected)})
+        value = _json(rejected)
+        if len(value) > MAX_REJECTION_BYTES:
+            value = _json(_cut(rejected))
+        outcome.rejected.append({"key": key, "value": value})
         outcome.reasons[error.reason.value] += 1
 
     # -- the checkpoint ------------------------------------------------------------------------------------------
@@ -295,7 +307,9 @@ class Ingest:
         return [b"s" + key for key in gone]
 
     def _let_journeys_go(self) -> list[bytes]:
-        gone = [b"j" + _json(key) for key, _ in self._journeys.leave()]
+        seen_before = self._newest_arrival - 2 * DUPLICATE_HORIZON_S
+        leaving = self._journeys.leave(lambda journey: journey.seen_at < seen_before)
+        gone = [b"j" + _json(key) for key, _ in leaving]
         if self._newest_arrival - self._journeys_aged_at >= DUPLICATE_HORIZON_S and self._journeys.age(steps=900):
             self._journeys_aged_at = self._newest_arrival
         return gone
@@ -311,7 +325,9 @@ class Ingest:
             journey_key = msgspec.json.decode(key, type=JourneyKey)
             self._journeys.young[journey_key] = msgspec.msgpack.decode(value, type=RecentIds)
         elif kind == b"l":
-            self.lanes[key.decode()].state = msgspec.msgpack.decode(value, type=LaneState)
+            lane = self.lanes[key.decode()]
+            lane.state = msgspec.msgpack.decode(value, type=LaneState)
+            lane.newest_arrival = max((clock.seen_at for clock in lane.state.sources.values()), default=0.0)
 
     def _restore_slice(self, stored: Slice) -> None:
         lane = self.lanes[stored.origin.rpartition("/")[0]]
@@ -320,6 +336,17 @@ class Ingest:
             bucket = lane.buckets.young[stored.bucket] = OpenBucket()
         slot = self._places.slot(stored.cell)
         bucket.slices[(slot, (stored.segment, stored.segment_value)) if stored.segment else slot] = stored
+
+
+def _cut(rejected: RejectedEvent) -> RejectedEvent:
+    """What of a rejection fits into a message: the beginning of its value and key, no headers."""
+    return msgspec.structs.replace(
+        rejected,
+        detail=f"{rejected.detail} (too large to keep whole: cut to its first {_CUT_RAW} bytes)",
+        key=rejected.key and rejected.key[:_CUT_KEY],
+        raw=rejected.raw and rejected.raw[:_CUT_RAW],
+        headers={},
+    )
 
 
 def _new_slice(cell: Cell, segment: str, value: str, start: int, origin: str, part: int) -> Slice:

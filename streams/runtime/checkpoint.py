@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from schemas.errors import StopProcess
 from streams.runtime import metrics
 from streams.runtime.outbox import Outbox
 from streams.runtime.state_log import StateLog
@@ -55,12 +56,21 @@ class Checkpointer:
         self._state_log = state_log
         self._commit = commit
         self._one_at_a_time = asyncio.Lock()
+        #: Set while what a task has handed over is not durable; it stays set if that fails or is cancelled.
+        self._owes = False
 
     async def run(self) -> None:
-        """Run one checkpoint; a second call waits for the first. Raises StopProcess or what the commit raises."""
+        """Run one checkpoint; a second call waits for the first. Raises StopProcess or what the commit raises.
+
+        After one that failed or was cancelled before its results and state were durable, every later one raises: the
+        task no longer knows what is missing, and would acknowledge it.
+        """
         async with self._one_at_a_time:
+            if self._owes:
+                raise StopProcess("an earlier checkpoint was not finished; a new start does its work again")
             started = time.monotonic()
             async with self.gate:
+                self._owes = True
                 effects = self._task.collect(time.time())
                 results = self._outbox.turn()
 
@@ -72,6 +82,7 @@ class Checkpointer:
                 for partition, records in effects.state:
                     await self._state_log.write(partition, records)
 
+            self._owes = False
             if effects.positions:
                 await self._commit(effects.positions)
                 metrics.CHECKPOINT_SECONDS.observe(time.monotonic() - started)

@@ -61,7 +61,8 @@ class EmbeddedKafka:
     of `schemas.topics.ALL` is there from the start. Limits: nothing on disk, so all is gone with the process; a
     partition keeps 5 MiB, older batches are dropped silently; a fetch returns one batch for each partition; no
     CreateTopics, no compaction, no retention by time, no LogAppendTime: the producer's timestamp stands.
-    A group with members rebalances only after its session timeout less one second, so keep `session.timeout.ms` short.
+    One consumer to a group: a second one waits for the session timeout less one second, and aiokafka's often fails for
+    good, because the coordinator refuses a member that syncs after the leader (InvalidRequestError).
     """
 
     def __init__(self, partitions: int = DEFAULT_PARTITIONS) -> None:

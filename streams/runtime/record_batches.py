@@ -2,7 +2,8 @@
 
 aiokafka raises in the middle of a fetch when a batch's codec is unknown or its payload is broken, and would meet the
 same batch again after every restart. Here the records read so far are kept; for each of the others comes a record with
-the right offset and the raw batch as its value, which ingest turns into a rejection.
+the right offset, which ingest turns into a rejection. The first of them has the raw batch as its value, the others have
+no bytes and point to it: a copy of the batch for every record would be the square of its size.
 """
 
 from collections.abc import Iterator
@@ -52,12 +53,16 @@ class ReadableBatch:
         return iter(records)
 
     def _stand_ins(self, read: int, error: Exception) -> Iterator[UnreadableRecord]:
+        what = f"the record batch cannot be read (compression {self._batch.compression_type}): {error!r}"
         value = UnreadableValue(self._raw)
-        value.detail = f"the record batch cannot be read (compression {self._batch.compression_type}): {error!r}"
+        value.detail = what
         base = self._batch.base_offset
         timestamp = max(self._batch.max_timestamp or 0, 0)
         for offset in range(base + read, self._batch.next_offset):
             yield UnreadableRecord(offset, timestamp, 0, None, value, None, ())
+            if value:
+                value = UnreadableValue()
+                value.detail = f"{what}; its bytes are kept with offset {offset}"
 
 
 class ReadableMemoryRecords:

@@ -195,6 +195,12 @@ class Supervisor:
     def _start_kafka(self) -> None:
         settings = self.settings
         if settings.kafka == "embedded":
+            if settings.workers > 1:
+                # librdkafka's mock coordinator refuses a member that syncs after the leader, and aiokafka gives up.
+                raise UsageError(
+                    f"the embedded Kafka takes one worker, not {settings.workers}: its consumer groups do not share; "
+                    "set CORREDOR_WORKERS=1, or CORREDOR_KAFKA=local or to a cluster"
+                )
             embedded = EmbeddedKafka(settings.partitions)
             self._kafka = embedded
             self.settings = settings.model_copy(update={"kafka": embedded.bootstrap, "kafka_paced": True})

@@ -221,7 +221,12 @@ def logs(draw: st.DrawFn, gaps: list[float], shared_journeys: bool) -> Log:
     return log
 
 
-LIMITS = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+LIMITS = settings(
+    max_examples=100,
+    deadline=None,
+    report_multiple_bugs=False,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 
 
 @LIMITS

@@ -133,6 +133,12 @@ def test_on_the_embedded_kafka_a_death_ends_the_run(embedded: Settings, program:
             group.watch()
 
 
+def test_the_embedded_kafka_takes_one_worker(embedded: Settings, program: list[str]) -> None:
+    two = embedded.model_copy(update={"workers": 2})
+    with pytest.raises(UsageError, match="takes one worker, not 2"), Supervisor(two, program=program):
+        pass
+
+
 def test_children_on_the_embedded_kafka_know_that_it_is_short(embedded: Settings, program: list[str]) -> None:
     with Supervisor(embedded, program=program) as group:
         assert f"Kafka at {group.settings.kafka}, paced True" in _child(group, "worker-1").tail()

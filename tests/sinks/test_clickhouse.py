@@ -44,6 +44,16 @@ def test_replayed_rows_replace_themselves(store: ClickHouse) -> None:
     assert store.rows("SELECT count(), sum(n) FROM corredor.scores") == [(1, 5)]
 
 
+def test_rows_repeated_within_one_insert_are_shown_once_and_in_their_newest_version(store: ClickHouse) -> None:
+    store.insert("touchpoint_events", lines(*(scored(offset % 5) for offset in range(20))))
+    store.insert("experience_slices", lines(*(slice_(version=version, n=version) for version in (4, 8, 6, 8))))
+    for _ in range(2):
+        assert store.rows("SELECT count() FROM corredor.events") == [(5,)]
+        assert store.rows("SELECT n FROM corredor.slices") == [(8,)]
+        store.command("OPTIMIZE TABLE corredor.touchpoint_events FINAL")
+        store.command("OPTIMIZE TABLE corredor.experience_slices FINAL")
+
+
 def test_the_newest_version_wins_in_whatever_order_it_comes(store: ClickHouse) -> None:
     for version in (3, 9, 6):
         store.insert("experience_slices", lines(slice_(version=version, n=version)))

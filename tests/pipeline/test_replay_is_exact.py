@@ -1,0 +1,92 @@
+"""The main job, judged: what ClickHouse holds after a replay equals a plain offline computation, row for row."""
+
+import math
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import clickhouse_connect
+import pytest
+
+from schemas.loader import load_map
+from sources.publish import Publisher
+from sources.mapping import load_mapping
+from sources.replay import collect, publish, read_events
+from streams.runtime.settings import Settings
+from streams.runtime.supervisor import Supervisor
+from tests import offline
+from tests.pipeline.drained import wait_until_drained
+
+ROOT = Path(__file__).resolve().parents[2]
+MAPS = ROOT / "schemas" / "maps"
+COUNTS = (
+    "n scored negative neutral positive gap_n gap_broken wait_n wait_satisfied wait_tolerating nps_n nps_promoters "
+    "nps_detractors csat_n csat_top ces_n abandoned pending late"
+).split()
+SUMS = "sum_x sum_xx gap_sum wait_log_sum wait_log_sum2 ces_sum ces_sum2".split()
+SCORES = (
+    "score score_low score_high negative negative_low negative_high neutral neutral_low neutral_high positive "
+    "positive_low positive_high gap gap_broken nps nps_low nps_high csat csat_low csat_high ces ces_low ces_high apdex"
+).split()
+
+
+@pytest.fixture(params=["olist", "support"])
+def data(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def running(settings: Settings, data: str) -> Iterator[Supervisor]:
+    with Supervisor(settings.model_copy(update={"map": MAPS / f"{data}.yaml"})) as supervisor:
+        yield supervisor
+
+
+def _equal(got: float | None, expected: float | None) -> bool:
+    if got is None or expected is None:
+        return got is expected
+    return math.isclose(got, expected, rel_tol=1e-9, abs_tol=1e-9)
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_replay_at_full_speed_gives_exactly_the_offline_result(
+    running: Supervisor, shared_data: Path, data: str
+) -> None:
+    files = sorted((shared_data / data).glob("*.csv"))
+    corridor = load_map(MAPS / f"{data}.yaml")
+    mapping = load_mapping(data)
+    with closing(collect(files, mapping)) as records, Publisher(running.settings) as publisher:
+        publish(records, publisher, "max")
+        publisher.flush()
+    wait_until_drained(running.settings)
+
+    published = list(read_events(files, mapping))
+    events = offline.accepted(published)
+    assert len(events) == len(published), "the sample data hold no duplicates"
+    expected_slices = offline.slices(events, corridor)
+    expected_scores = offline.scores(expected_slices, corridor.defaults.minimum_n)
+
+    client = clickhouse_connect.get_client(dsn=running.clickhouse)
+    assert client.query("SELECT count() FROM touchpoint_events FINAL").first_row[0] == len(published)
+    assert client.query("SELECT count() FROM rejected_events").first_row[0] == 0
+
+    cell = "tenant, touchpoint, channel, stage, actor, contact, segment, segment_value"
+    rows = client.query(f"SELECT {cell}, toUnixTimestamp(bucket), {', '.join(COUNTS + SUMS)} FROM slices").result_rows
+    got = {(row[:8], row[8]): dict(zip(COUNTS + SUMS, row[9:], strict=True)) for row in rows}
+    assert got.keys() == expected_slices.keys()
+    for key, expected in expected_slices.items():
+        for name in COUNTS:
+            assert got[key][name] == expected[name], (key, name)
+        for name in SUMS:
+            assert _equal(got[key][name], expected[name]), (key, name)
+
+    rows = client.query(
+        f'SELECT tenant, scope, name, segment, segment_value, "window", toUnixTimestamp(at), n, {", ".join(SCORES)} '
+        "FROM scores"
+    ).result_rows
+    got_scores = {row[:7]: dict(zip(["n", *SCORES], row[7:], strict=True)) for row in rows}
+    assert got_scores.keys() == expected_scores.keys()
+    for score_key, expected in expected_scores.items():
+        for name in ["n", *SCORES]:
+            assert _equal(got_scores[score_key][name], expected[name]), (score_key, name)
