@@ -28,7 +28,6 @@ from streams.runtime.outbox import Outbox
 from streams.runtime.partitioner import partitioner
 from streams.runtime.positions import Positions, check_gap
 from streams.runtime.settings import Settings
-from streams.runtime.state_log import StateLog
 from streams.runtime.transport import use_batches
 
 log = logging.getLogger("corredor.worker")
@@ -60,10 +59,9 @@ class Worker:
         score_box = Outbox(settings, {topics.SCORES.name: [sink]})
         self.ingest = IngestTask(settings, corridor, ingest_box, partitioner(inputs), counts[topics.SLICES.name])
         self.score = ScoreTask(settings, corridor, inputs)
-        state_log = StateLog(settings, topics.STATE_INGEST.name)
         self.checkpoints = (
-            Checkpointer(self.ingest, ingest_box, state_log, self._commit),
-            Checkpointer(self.score, score_box, None, self._commit),
+            Checkpointer(self.ingest, ingest_box, self._commit),
+            Checkpointer(self.score, score_box, self._commit),
         )
         metrics.SCORES.current = self.score.current
         self._wire()

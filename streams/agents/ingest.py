@@ -16,7 +16,7 @@ from streams.runtime.outbox import Outbox
 from streams.runtime.partitioner import partitioner
 from streams.runtime.positions import Positions
 from streams.runtime.settings import Settings
-from streams.runtime.state_log import read_back
+from streams.runtime.state_log import StateLog, read_back
 
 #: A lane without a record for this long, and with none waiting, holds no watermark back. Seconds.
 IDLE_AFTER_S = 5.0
@@ -41,6 +41,9 @@ class IngestTask:
         self._slice_partitions = slice_partitions
         self._slice_partition_of = partitioner(slice_partitions)
         self._partitions: dict[int, Ingest] = {}
+        self._logs: dict[int, StateLog] = {}
+        # Slices read back of which it is unknown whether they were published.
+        self._unpublished: list[tuple[str, bytes, bytes]] = []
         self._last_record: dict[tuple[int, str], float] = {}
         self._told: dict[tuple[int, str], bytes] = {}
         # (arrival of the batch's first record, records): not yet in a checkpoint, and in the one under way.
@@ -51,11 +54,11 @@ class IngestTask:
         """Own exactly these partitions; the state of new ones is read back. Raises StopProcess if it cannot be."""
         wanted = set(partitions)
         for partition in set(self._partitions) - wanted:
-            del self._partitions[partition]
+            del self._partitions[partition], self._logs[partition]
         for partition, state in list(self._partitions.items()):
             # Another worker may have had it in the meantime.
             if any(positions.of(topic, partition) != lane.saved + 1 for topic, lane in state.lanes.items()):
-                del self._partitions[partition]
+                del self._partitions[partition], self._logs[partition]
         for partition in sorted(wanted - set(self._partitions)):
             started = time.monotonic()
             self._partitions[partition] = await asyncio.to_thread(self._restore, partition, positions)
@@ -63,12 +66,15 @@ class IngestTask:
             self._last_record.update({(partition, topic): time.monotonic() for topic in LANES})
 
     def _restore(self, partition: int, positions: Positions) -> Ingest:
+        # First fence whoever had the partition, then read what is final.
+        self._logs[partition] = StateLog(self._settings, topics.STATE_INGEST.name, partition)
         state = Ingest(partition, self._corridor, self._partition_of)
         for key, value in read_back(self._settings, topics.STATE_INGEST.name, partition).items():
             state.restore(key, value)
         for topic, lane in state.lanes.items():
             lane.saved = lane.state.applied
             positions.check(topic, partition, lane.state.applied)
+        self._unpublished += state.unacknowledged({topic: positions.of(topic, partition) for topic in LANES})
         return state
 
     async def apply(self, topic: str, partition: int, records: Sequence[Record]) -> None:
@@ -106,20 +112,22 @@ class IngestTask:
     def collect(self, now: float) -> Effects:
         """The slices, state and positions that changed since the last checkpoint."""
         effects = Effects()
-        slices: list[dict[str, object]] = []
+        changed, self._unpublished = self._unpublished, []
+        told: list[dict[str, object]] = []
         for partition, state in self._partitions.items():
             snapshot = state.snapshot()
-            slices += [
-                {"key": key, "value": value, "partition": self._slice_partition_of(tenant.encode())}
-                for tenant, key, value in snapshot.slices
-            ]
-            slices += self._progress(partition, state)
+            changed += snapshot.slices
+            told += self._progress(partition, state)
             if snapshot.state:
-                effects.state.append((partition, snapshot.state))
+                effects.state.append((self._logs[partition], snapshot.state))
             for topic, position in snapshot.positions.items():
                 effects.positions[topic, partition] = position
-        if slices:
-            effects.messages.append((topics.SLICES.name, slices))
+        slices: list[dict[str, object]] = [
+            {"key": key, "value": value, "partition": self._slice_partition_of(tenant.encode())}
+            for tenant, key, value in changed
+        ]
+        if slices or told:
+            effects.messages.append((topics.SLICES.name, slices + told))
         self._arrived, self._leaving = [], self._arrived
         return effects
 
@@ -147,6 +155,7 @@ class IngestTask:
     def drop(self) -> None:
         """Own nothing any more; what was not acknowledged is done again by the next owner."""
         self._partitions.clear()
+        self._logs.clear()
 
     def committed(self, now: float) -> None:
         """Observe how long the events of the finished checkpoint took."""

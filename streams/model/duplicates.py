@@ -8,14 +8,8 @@ MAX_RECENT = 256
 
 
 class RecentIds(msgspec.Struct, array_like=True, gc=False):
-    """What one journey remembers: its newest ids as hashes, and how far it has applied each of its two lanes.
+    """What one journey remembers: its newest ids, as hashes, and when its last event arrived (epoch seconds)."""
 
-    `applied` and `applied_rekeyed` are the offsets of the last events applied from `touchpoint.events` and
-    `corredor.rekeyed`; `seen_at` is when the last one arrived, epoch seconds.
-    """
-
-    applied: int = -1
-    applied_rekeyed: int = -1
     seen_at: float = 0.0
     ids: list[int] = []
 

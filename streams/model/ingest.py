@@ -1,15 +1,12 @@
 """The ingest state machine of one partition: events in; scored events, rejections, slices and state out.
 
 One partition is fed from two lanes: `touchpoint.events` and `corredor.rekeyed` (events that a producer with another
-partitioner put elsewhere). Every state value carries the offset of the last event applied to it, per lane, so applying
-is idempotent. A checkpoint's state is written in a fixed order into one log: slices, then journeys, then the lanes.
-Whatever prefix of it survives a crash is consistent: if a journey knows an event, so do all the slices it counted in,
-and if a lane knows it, so does everything. That is why `apply` may skip what the lane or the journey has applied, and
-asks each slice otherwise.
+partitioner put elsewhere). A snapshot is written as one transaction, so what is read back is the state after exactly
+the events up to each lane's `applied`; `apply` skips those when they are replayed.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -98,7 +95,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class Snapshot:
-    """Everything a checkpoint has to make durable. `state` is written in this order; None as a value deletes a key."""
+    """Everything a checkpoint has to make durable. `state` is written as one; None as a value deletes a key."""
 
     slices: list[tuple[str, bytes, bytes]]
     state: list[tuple[bytes, bytes | None]]
@@ -160,16 +157,6 @@ class Ingest:
             journey = self._journeys.young[key] = RecentIds()
 
         late = self._advance_clock(lane, event.source, event_time, received_at)
-        if own_lane:
-            if offset <= journey.applied:
-                outcome.replayed += 1
-                return
-            journey.applied = offset
-        else:
-            if offset <= journey.applied_rekeyed:
-                outcome.replayed += 1
-                return
-            journey.applied_rekeyed = offset
         if received_at - journey.seen_at > DUPLICATE_HORIZON_S:
             journey.ids.clear()
         journey.seen_at = received_at
@@ -208,33 +195,28 @@ class Ingest:
         return late
 
     def _slices(self, lane: Lane, place: Place, segment: dict[str, str] | None, start: int, offset: int) -> list[Slice]:
-        """The slices that an event counts in and that have not counted it yet."""
+        """The slices that an event counts in."""
         bucket = lane.buckets.young.get(start) or lane.buckets.get(start)
         if bucket is None:
             bucket = lane.buckets.young[start] = OpenBucket()
         slices = bucket.slices
         dirty = lane.dirty
         number = place.slot
-        found = []
         open_slice = slices.get(number)
         if open_slice is None:
             open_slice = slices[number] = _new_slice(place.cell, "", "", start, lane.origin, offset)
-            found.append(open_slice)
-        elif offset > open_slice.version:
-            open_slice.version = offset
-            found.append(open_slice)
+        open_slice.version = offset
         dirty[id(open_slice)] = open_slice
+        found = [open_slice]
         if segment:
             for pair in self._places.pairs(segment):
                 slot = (number, pair)
                 open_slice = slices.get(slot)
                 if open_slice is None:
                     open_slice = slices[slot] = _new_slice(place.cell, *pair, start, lane.origin, offset)
-                    found.append(open_slice)
-                elif offset > open_slice.version:
-                    open_slice.version = offset
-                    found.append(open_slice)
+                open_slice.version = offset
                 dirty[id(open_slice)] = open_slice
+                found.append(open_slice)
         return found
 
     def _source(self, lane: Lane, record: Record) -> tuple[int, int]:
@@ -258,7 +240,8 @@ class Ingest:
             offset=offset,
             received_at=record.timestamp / 1000.0,
             key=record.key,
-            raw=record.value,
+            # Plain bytes: an UnreadableValue is a subclass, which msgspec does not encode.
+            raw=None if record.value is None else bytes(record.value),
             headers=dict(record.headers),
         )
         key = f"{topics.EVENTS.name}/{partition}/{offset}".encode()
@@ -293,6 +276,19 @@ class Ingest:
                 state.append((b"l" + lane.topic.encode(), _pack(lane.state)))
                 positions[lane.topic] = lane.state.applied + 1
         return Snapshot(slices, state, positions)
+
+    def unacknowledged(self, positions: Mapping[str, int]) -> list[tuple[str, bytes, bytes]]:
+        """Slices that changed at or after the acknowledged positions, by topic: whether they were published is unknown.
+
+        For the moment after reading back: state is written before the slices, so a crash may have come in between.
+        """
+        return [
+            (open_slice.tenant, open_slice.key, _json(open_slice))
+            for lane in self.lanes.values()
+            for bucket in lane.buckets
+            for open_slice in bucket.slices.values()
+            if open_slice.version >= positions[lane.topic]
+        ]
 
     def progress(self, topic: str, idle: bool) -> Progress:
         """How far a lane has come; an idle lane holds no watermark back."""

@@ -47,10 +47,7 @@ def add(
     else:
         ex = exx = 0.0
         negative = positive = False
-    if u is not None:
-        eu = (u + SHIFT) - SHIFT
-    else:
-        eu = 0.0
+    eu = (u + SHIFT) - SHIFT if u is not None else 0.0
     if wait_ms is not None:
         key = wait_key(wait_ms)
         log_wait = log(wait_ms) if wait_ms > 1 else 0.0

@@ -1,6 +1,5 @@
-"""The compacted changelog of a partition's state: written in order, read back before the first event."""
+"""The compacted changelog of a partition's state: each checkpoint one transaction, read back before the first event."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 
@@ -12,45 +11,79 @@ from streams.runtime.settings import Settings
 
 #: Without a single message for this long, reading back fails. Seconds.
 _READ_TIMEOUT_S = 60.0
-#: Records written before waiting for them: well below what the producer's queue holds.
+#: How long one attempt to commit a transaction may take before it is tried again. Seconds.
+_COMMIT_TRY_S = 10.0
+#: A transaction that is not committed after this long is aborted by the broker. Milliseconds.
+_TRANSACTION_MS = 600_000
+#: Records given to the producer at once: well below what its queue holds.
 _CHUNK = 50_000
 
 
 class StateLog:
-    """Writes state to one partition of a changelog topic, in the order given.
+    """Writes the state of one partition to the changelog, each checkpoint as one transaction.
 
-    One idempotent producer keeps that order also over retries, so that a crash leaves a prefix of it.
+    Its transactional id names the partition: opening it ends the transaction of whoever had the partition before, and
+    fences them. A worker that was paused beyond its session and wakes up as a zombie cannot write any more.
     """
 
-    def __init__(self, settings: Settings, topic: str) -> None:
+    def __init__(self, settings: Settings, topic: str, partition: int) -> None:
+        """Blocks until former owners are fenced. Raises StopProcess if the cluster does not answer in a minute."""
         self._topic = topic
-        self._producer = clients.producer(
-            settings, **{"delivery.report.only.error": True, "message.timeout.ms": 0, "linger.ms": 0}
-        )
+        self._partition = partition
         self._failed: KafkaError | None = None
+        self._producer = clients.producer(
+            settings,
+            **{
+                "transactional.id": f"{settings.worker_group}.{topic}.{partition}",
+                "transaction.timeout.ms": _TRANSACTION_MS,
+                "message.timeout.ms": _TRANSACTION_MS,
+                "delivery.report.only.error": True,
+                "linger.ms": 0,
+            },
+        )
+        try:
+            self._producer.init_transactions(_READ_TIMEOUT_S)
+        except KafkaException as error:
+            raise StopProcess(
+                f"the state of {topic}/{partition} cannot be taken over: {error.args[0].str()}"
+            ) from error
 
     def _delivered(self, error: KafkaError | None, _message: object) -> None:
         if error is not None:
             self._failed = self._failed or error
 
-    async def write(self, partition: int, records: Sequence[tuple[bytes, bytes | None]]) -> None:
-        """Write records (a value of None deletes the key) behind everything written before, and make them durable.
+    def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Make all of `records` (a value of None deletes the key) durable, or none. Blocks.
 
-        Raises StopProcess if anything cannot be made durable.
+        Raises StopProcess if that fails, or if another worker has taken the partition over.
         """
-        for start in range(0, len(records), _CHUNK):
-            chunk = [
-                {"key": key, "value": value, "partition": partition} for key, value in records[start : start + _CHUNK]
-            ]
-            if self._producer.produce_batch(self._topic, chunk, on_delivery=self._delivered) < len(chunk):
-                raise StopProcess(f"state for {self._topic} does not fit the producer's queue")
-            await self._flush()
-
-    async def _flush(self) -> None:
-        while await asyncio.to_thread(self._producer.flush, 0.5):
-            pass
+        try:
+            self._producer.begin_transaction()
+            for start in range(0, len(records), _CHUNK):
+                chunk = [
+                    {"key": key, "value": value, "partition": self._partition}
+                    for key, value in records[start : start + _CHUNK]
+                ]
+                if self._producer.produce_batch(self._topic, chunk, on_delivery=self._delivered) < len(chunk):
+                    raise StopProcess(f"state for {self._topic}/{self._partition} does not fit the producer's queue")
+                if start + _CHUNK < len(records):
+                    self._producer.flush()
+            self._commit()
+        except KafkaException as error:
+            raise StopProcess(
+                f"the state of {self._topic}/{self._partition} could not be written: {error.args[0].str()}"
+            ) from error
         if self._failed is not None:
             raise StopProcess(f"state could not be written to {self._topic}: {self._failed.str()}")
+
+    def _commit(self) -> None:
+        while True:
+            try:
+                self._producer.commit_transaction(_COMMIT_TRY_S)
+                return
+            except KafkaException as error:
+                if not error.args[0].retriable():
+                    raise
 
 
 def read_back(settings: Settings, topic: str, partition: int, until: int | None = None) -> dict[bytes, bytes]:
@@ -58,7 +91,7 @@ def read_back(settings: Settings, topic: str, partition: int, until: int | None 
 
     Raises StopProcess if the broker does not answer for a minute, and on a short log whose beginning is gone.
     """
-    reader = clients.consumer(settings, f"{settings.group}.read-back", **{"enable.partition.eof": False})
+    reader = clients.consumer(settings, f"{settings.group}.read-back", **{"enable.partition.eof": True})
     try:
         place = TopicPartition(topic, partition, OFFSET_BEGINNING)
         low, high = reader.get_watermark_offsets(place, timeout=_READ_TIMEOUT_S)
@@ -79,9 +112,10 @@ def read_back(settings: Settings, topic: str, partition: int, until: int | None 
 
 
 def _read(reader: Consumer, topic: str, partition: int, end: int) -> dict[bytes, bytes]:
+    """Up to `end` or to the end of the partition: behind the last record there may be a transaction's marker."""
     newest: dict[bytes, bytes] = {}
     deadline = time.monotonic() + _READ_TIMEOUT_S
-    while reader.position([TopicPartition(topic, partition)])[0].offset < end:
+    while True:
         messages = reader.consume(10_000, timeout=0.2)
         if messages:
             deadline = time.monotonic() + _READ_TIMEOUT_S
@@ -90,6 +124,10 @@ def _read(reader: Consumer, topic: str, partition: int, end: int) -> dict[bytes,
         for message in messages:
             error = message.error()
             if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    return newest
+                if error.retriable():
+                    continue
                 raise KafkaException(error)
             if message.offset() >= end:
                 return newest
@@ -98,4 +136,5 @@ def _read(reader: Consumer, topic: str, partition: int, end: int) -> dict[bytes,
                 newest.pop(key, None)
             else:
                 newest[key] = value
-    return newest
+            if message.offset() == end - 1:
+                return newest
