@@ -5,15 +5,14 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from bench.journeys import DELIVERY, Contact, Journey, read
 from bench.rank import Auc, Numbers, auc
 from bench.report import DOCS, put, table
-from schemas.corridor import DEFAULT_WEIGHTS
+from schemas.corridor import DEFAULT_WEIGHTS, Component
 from schemas.errors import StopProcess, UsageError
 
 #: Answers of so many stars or fewer are unhappy.
@@ -22,7 +21,7 @@ UNHAPPY = 2
 SAMPLED = 0.47
 #: Above this the score would know more than anybody could before the answer.
 TOO_GOOD = 0.82
-_PARTS = ("outcome", "promise", "effort", "wait")
+_PARTS: tuple[Component, ...] = ("outcome", "promise", "effort", "wait")
 Score = Callable[[Journey], float | None]
 
 
@@ -70,9 +69,10 @@ def weighted(weights: dict[str, float]) -> Score:
     return lambda journey: _mean((contact.importance, x(contact)) for contact in journey.contacts)
 
 
-def _mean(parts: "object") -> float | None:
+def _mean(parts: Iterable[tuple[float, float | None]]) -> float | None:
+    """Weighted mean of the values that are there."""
     total = weight = 0.0
-    for share, value in parts:  # type: ignore[attr-defined]
+    for share, value in parts:
         if value is not None:
             total += share * value
             weight += share
@@ -133,7 +133,7 @@ def _what(journeys: Sequence[Journey]) -> str:
 
 
 def _which(journeys: Sequence[Journey]) -> str:
-    default = {name: DEFAULT_WEIGHTS[name] for name in _PARTS}
+    default: dict[str, float] = {name: DEFAULT_WEIGHTS[name] for name in _PARTS}
     variants: list[tuple[str, dict[str, float]]] = [
         ("default: outcome 2, promise 2, effort 1, wait 1", default),
         ("all equal", dict.fromkeys(_PARTS, 1.0)),
@@ -169,6 +169,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
-
-
-__all__ = ["Path", "main", "mean_x", "memory", "render", "separation"]

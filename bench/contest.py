@@ -1,7 +1,6 @@
 """The contestants, and one run of one of them on a cluster."""
 
 import json
-import socket
 import statistics
 import time
 import urllib.request
@@ -21,6 +20,7 @@ from schemas import topics
 from schemas.errors import StopProcess
 from streams.runtime import clients
 from streams.runtime.settings import Settings
+from streams.runtime.supervisor import as_environment, free_port
 
 _POLL_S = 0.05
 _READY_S = 60.0
@@ -91,7 +91,7 @@ def run(kind: Kind, cluster: Cluster, settings: Settings, number: int, limit_s: 
     if kind is GUIDE:
         extra.append(f"{group}.worker-{TABLE}-changelog")
     fresh = cluster.fresh(settings.model_copy(update={"group": group}), extra)
-    port = _free_port()
+    port = free_port()
     command = [*kind.command, *([str(len(feed.events))] if kind is GUIDE else [])]
     collector = Collector(fresh)
     contestant = start(kind.label, command, _environment(fresh, port), {"ready": kind.ready, "done": kind.done or "\0"})
@@ -175,28 +175,17 @@ def median(results: Sequence[Result], kind: Kind) -> Result:
 
 
 def _environment(settings: Settings, port: int) -> dict[str, str]:
-    return {
-        "CORREDOR_KAFKA": settings.kafka,
-        "CORREDOR_KAFKA_PACED": "false",
-        "CORREDOR_GROUP": settings.group,
-        "CORREDOR_METRICS_PORT": str(port),
-        "CORREDOR_PARTITIONS": str(settings.partitions),
-        "CORREDOR_DATA_DIR": str(settings.data_dir),
-        "CORREDOR_CONFIG": str(settings.data_dir / "none.toml"),
-        "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
-    }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    values = as_environment(settings.model_copy(update={"metrics_port": port}))
+    return {**values, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
 
 
 def _mean_batch(port: int) -> float:
     """Mean number of records in a batch of the worker, from its metrics."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        lines = answer.read().decode().splitlines()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+    except OSError as error:
+        raise StopProcess(f"the worker's /metrics does not answer: {error}") from None
     found = {name: float(value) for name, _, value in (line.partition(" ") for line in lines if line[0] != "#")}
     return found["corredor_batch_records_sum"] / max(found["corredor_batch_records_count"], 1.0)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import msgspec
 from confluent_kafka import KafkaError, Message
 
-
 from schemas.errors import StopProcess
 from schemas.event import TouchpointEvent
 from sources.publish import HEADERS, encode
@@ -43,7 +42,7 @@ class Feed:
 
 
 def simulated(count: int, now: float | None = None) -> Feed:
-    """`count` events that end about now, so that none lies in the future. The same ones whenever it is called, but for time."""
+    """`count` events that end about now, so that none lies in the future; but for their times always the same."""
     start = (time.time() if now is None else now) - count / DENSITY - 60.0
     feed = Feed()
     seen: set[tuple[str, str]] = set()

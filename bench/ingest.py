@@ -1,4 +1,4 @@
-"""How fast is the ingest agent: against Faust as its guide shows, against the same work by hand, against the least work.
+"""How fast is the ingest agent: against Faust as its guide shows, against the same work by hand, against the least.
 
 `python -m bench.ingest [--events 300000] [--runs 3] [--cluster local|embedded] [--json FILE] [--write]`
 """
@@ -14,7 +14,7 @@ import msgspec
 
 from bench import machine
 from bench.clusters import open_cluster
-from bench.contest import BY_HAND, GUIDE, KINDS, MINIMAL, OWN, Kind, Result, check, median, run
+from bench.contest import BY_HAND, GUIDE, KINDS, OWN, Kind, Result, check, median, run
 from bench.contestants import SHORT_TOPIC
 from bench.feed import DENSITY, Feed, first, simulated
 from bench.report import DOCS, put, table
@@ -83,16 +83,25 @@ def _markdown(
                 f"{result.events:,}",
             ]
         )
-    columns = ("contestant", "events/s", "range", "CPU s per million", "peak MiB", "mean batch", "own is x times", "events")
-    setting = (
-        f"Medians of {runs} interleaved runs; {feed.mean_bytes:.0f} bytes an event, {DENSITY:,.0f} events per second of "
-        f"event time, lz4; cluster: {cluster}. {machine.line([])}"
+    columns = (
+        "contestant",
+        "events/s",
+        "range",
+        "CPU s per million",
+        "peak MiB",
+        "mean batch",
+        "own is x times",
+        "events",
     )
-    goals = [] if set(found) != set(KINDS) else _goals(own, found[GUIDE], found[BY_HAND], found[MINIMAL])
+    setting = (
+        f"Medians of {runs} interleaved runs; {feed.mean_bytes:.0f} bytes an event, {DENSITY:,.0f} events per second "
+        f"of event time, lz4; cluster: {cluster}. {machine.line([])}"
+    )
+    goals = [] if set(found) != set(KINDS) else _goals(own, found[GUIDE], found[BY_HAND])
     return "\n\n".join((setting, table(columns, rows), *goals, f"Checked in this run: {'; '.join(proven)}."))
 
 
-def _goals(own: Result, guide: Result, by_hand: Result, minimal: Result) -> list[str]:
+def _goals(own: Result, guide: Result, by_hand: Result) -> list[str]:
     def verdict(reached: bool) -> str:
         return "reached" if reached else "**missed**"
 
@@ -100,14 +109,11 @@ def _goals(own: Result, guide: Result, by_hand: Result, minimal: Result) -> list
         [f"at least {GOAL_A:.0f} x (a)", f"{own.rate / guide.rate:.1f} x", verdict(own.rate >= GOAL_A * guide.rate)],
         [f"at least {GOAL_B} x (b)", f"{own.rate / by_hand.rate:.2f} x", verdict(own.rate >= GOAL_B * by_hand.rate)],
     ]
-    goal = f"at least {GOAL_RATE:,.0f} events/s where a loop by hand reaches {RATE_OF_B:,.0f}"
-    fastest = max(by_hand.rate, minimal.rate)
-    if fastest >= RATE_OF_B:
+    goal = f"at least {GOAL_RATE:,.0f} events/s where (b) reaches {RATE_OF_B:,.0f}"
+    if by_hand.rate >= RATE_OF_B:
         rows.append([goal, f"{own.rate:,.0f}", verdict(own.rate >= GOAL_RATE)])
     else:
-        scaled = GOAL_RATE / RATE_OF_B * by_hand.rate
-        said = f"(b) reaches {by_hand.rate:,.0f} here: half of it is {scaled:,.0f}; own {own.rate:,.0f}"
-        rows.append([goal, said, verdict(own.rate >= scaled)])
+        rows.append([goal, f"{own.rate:,.0f}; (b) reaches {by_hand.rate:,.0f} here", "does not apply"])
     return [table(("goal", "measured", ""), rows)]
 
 

@@ -37,18 +37,21 @@ class Contestant:
     #: When each mark was printed.
     seen: dict[str, Usage] = field(default_factory=dict)
     peak_rss: int = 0
+    _reader: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to read what it prints."""
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None, "started with a pipe"
-        for line in self.process.stdout:
-            for mark, text in self.marks.items():
-                if text in line and mark not in self.seen:
-                    self.seen[mark] = self.usage()
-            self.lines.append(line.rstrip())
+        with self.process.stdout as output:
+            for line in output:
+                for mark, text in self.marks.items():
+                    if text in line and mark not in self.seen:
+                        self.seen[mark] = self.usage()
+                self.lines.append(line.rstrip())
 
     def usage(self) -> Usage:
         """CPU used until now; also keeps the peak of resident memory."""
@@ -86,6 +89,8 @@ class Contestant:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        if self._reader is not None:
+            self._reader.join(_END_S)
 
 
 def start(name: str, command: Sequence[str], environment: Mapping[str, str], marks: Mapping[str, str]) -> Contestant:

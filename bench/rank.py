@@ -21,11 +21,13 @@ class Auc(NamedTuple):
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
-def auc(lower: Numbers, upper: Numbers, lower_weight: Numbers | None = None, upper_weight: Numbers | None = None) -> Auc:
+def auc(
+    lower: Numbers, upper: Numbers, lower_weight: Numbers | None = None, upper_weight: Numbers | None = None
+) -> Auc:
     """AUC by ranks, ties counting half, each member with its weight (default: 1). Raises ValueError for an empty group.
 
-    Interval: DeLong, DeLong and Clarke-Pearson 1988, "Comparing the areas under two or more correlated ROC curves", from
-    the variance of each member's own share of pairs won; computed by sorting as in Sun and Xu 2014.
+    Interval: DeLong, DeLong and Clarke-Pearson 1988, "Comparing the areas under two or more correlated ROC curves",
+    from the variance of each member's own share of pairs won; computed by sorting as in Sun and Xu 2014.
     """
     if not len(lower) or not len(upper):
         raise ValueError("both groups need a member")

@@ -22,7 +22,8 @@ WINDOWS = (Window("5m", 300, 10), Window("1h", 3600, 60), Window("24h", 86400, 6
 class Score(Struct, frozen=True, gc=False, omit_defaults=True):
     """The score of one scope over the window that ends at `at` (epoch seconds, exclusive). Newest `version` wins.
 
-    There is a row for each step of the window in which the scope had events. `score`, its interval and all shares are
+    There is a row for each step of the window in which the scope had events; of a segment pair only where at least one
+    metric is known. `score`, its interval and all shares are
     None (unknown) below the map's minimum n; n is always given. `score` lies in [0, 100], shares in [0, 1], `nps` in
     [-100, 100], `csat` in [0, 100], `ces` in [1, 7], `gap` in tolerances, `apdex` in [0, 1]. `_low` and `_high` bound
     the 95 % interval. A field that is absent from the message is None or 0.

@@ -8,10 +8,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import msgspec
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas import topics
 from schemas.errors import StopProcess
@@ -22,11 +23,14 @@ from sinks.refuse import Refusal, write, write_minimal
 from sinks.retriable import Backoff
 from streams.runtime import clients
 from streams.runtime.settings import Settings
+from streams.runtime.waiting import WAITS
 
 log = logging.getLogger(__name__)
 _POLL_S = 0.05
 _CHUNK = 10_000
 _LAG_EVERY_S = 1.0
+#: How long the sink, once cut off from Kafka, waits for an answer at each look. Seconds.
+_LOOK_TIMEOUT_S = 0.2
 _NOTE_EVERY_S = 60.0
 _PUBLISH_TIMEOUT_S = 30.0
 
@@ -36,6 +40,8 @@ def consumer(settings: Settings) -> Any:
     extra: dict[str, Any] = {
         "partition.assignment.strategy": "range",
         "queued.max.messages.kbytes": 32 * 1024,
+        "session.timeout.ms": round(settings.session_timeout * 1000),
+        "heartbeat.interval.ms": round(min(3.0, settings.session_timeout / 3) * 1000),
         # Topics appear when their first publisher comes; the default would notice after five minutes.
         "topic.metadata.refresh.interval.ms": 2_000,
     }
@@ -68,6 +74,11 @@ class Deliver:
         #: What this group has acknowledged, by topic and partition; for the lag only.
         self._committed: dict[tuple[str, int], int] = {}
         self._healthy = True
+        self._assigned = False
+        #: Why nothing can be written or read right now, and since when, as WAITS counts it.
+        self._no_clickhouse: str | None = None
+        self._no_kafka: str | None = None
+        self._waiting_clickhouse, self._waiting_kafka = ExitStack(), ExitStack()
         self._lag_at = 0.0
         self._noted: dict[str, float] = {}
         self._stop = threading.Event()
@@ -80,11 +91,9 @@ class Deliver:
         reading pauses, and goes on by itself.
         """
         self._stop = stop
-        paced = self._settings.kafka_paced
-        callbacks: dict[str, Callable[..., None]] = {"on_revoke": self._on_revoke, "on_lost": self._on_lost}
-        if paced:
-            callbacks["on_assign"] = self._on_assign
-        self._kafka.subscribe(list(self._lanes), **callbacks)
+        self._kafka.subscribe(
+            list(self._lanes), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
         try:
             while not stop.is_set():
                 self._step()
@@ -96,6 +105,14 @@ class Deliver:
             self._healthy = False
             self._kafka.close()
 
+    def not_ready(self) -> str | None:
+        """Why rows do not flow, or None if they do. From any thread."""
+        if self._stop.is_set():
+            return "it is ending"
+        if self._no_kafka or self._no_clickhouse:
+            return self._no_kafka or self._no_clickhouse
+        return None if self._assigned else "its partitions are not assigned yet"
+
     def _step(self) -> None:
         now = self._clock()
         due = min(lane.due_in(now) for lane in self._lanes.values())
@@ -106,6 +123,7 @@ class Deliver:
                 self._flush(lane)
         if now - self._lag_at >= _LAG_EVERY_S:
             self._lag_at = now
+            self._look_for_kafka()
             self._measure_lag()
 
     def _accept(self, messages: list[Any]) -> None:
@@ -115,7 +133,10 @@ class Deliver:
             if error is None:
                 self._lanes[message.topic()].add(message, now)
             elif warning := positions.check(error, message.topic(), message.partition()):
-                self._note(warning)
+                if error.code() == KafkaError._ALL_BROKERS_DOWN:
+                    self._lost_kafka(warning)
+                else:
+                    self._note(warning)
         for lane in self._lanes.values():
             metrics.BUFFERED_ROWS.labels(lane.table).set(lane.rows)
 
@@ -140,6 +161,8 @@ class Deliver:
                 return
         if not self._healthy:
             self._healthy = True
+            self._no_clickhouse = None
+            self._waiting_clickhouse.close()
             log.warning("ClickHouse takes rows again")
             self._kafka.resume(self._kafka.assignment())
         self._acknowledge(batch)
@@ -147,7 +170,10 @@ class Deliver:
     def _put_off(self, batch: Batch, away: StoreAway, delay: float) -> None:
         """Stop reading, and wait."""
         metrics.RETRIES.labels(batch.table, away.name).inc()
-        log.warning("%s; %d rows wait, next attempt in %.1f s", away, len(batch.messages), delay)
+        self._note(f"waits for ClickHouse: {away}")
+        if self._no_clickhouse is None:
+            self._waiting_clickhouse.enter_context(WAITS.on("clickhouse", str(away)))
+        self._no_clickhouse = f"waits for ClickHouse: {away}"
         self._healthy = False
         self._kafka.pause(self._kafka.assignment())
         self._wait(delay)
@@ -228,9 +254,32 @@ class Deliver:
             message = self._kafka.poll(min(_POLL_S, left))
             if message is not None:
                 self._accept([message])
+                # Partitions that came meanwhile are not paused, and what they bring would pile up.
+                self._kafka.pause(self._kafka.assignment())
+
+    def _lost_kafka(self, warning: str) -> None:
+        if self._no_kafka is None:
+            log.warning("waits for Kafka: %s", warning)
+            self._waiting_kafka.enter_context(WAITS.on("kafka", warning))
+            self._no_kafka = f"waits for Kafka: {warning}"
+
+    def _look_for_kafka(self) -> None:
+        """Nothing tells that brokers are back; so ask, but only while they are gone."""
+        if self._no_kafka is None:
+            return
+        try:
+            self._kafka.list_topics(topics.SCORED.name, timeout=_LOOK_TIMEOUT_S)
+        except KafkaException:
+            return
+        self._no_kafka = None
+        self._waiting_kafka.close()
+        log.warning("Kafka answers again")
 
     def _on_assign(self, kafka: Any, partitions: list[TopicPartition]) -> None:
-        kafka.assign(positions.start(kafka, partitions))
+        self._assigned = True
+        # Elsewhere librdkafka does the same by itself, and resets to the earliest what is gone.
+        if self._settings.kafka_paced:
+            kafka.assign(positions.start(kafka, partitions))
 
     def _on_revoke(self, _kafka: Any, _partitions: list[TopicPartition]) -> None:
         """Write what is buffered if that goes at once; what does not is read again by its next owner."""
@@ -252,6 +301,7 @@ class Deliver:
     def _forget(self) -> None:
         """Nothing buffered is ours any more: with eager assignment every partition goes at once."""
         self._generation += 1
+        self._assigned = False
         for lane in self._lanes.values():
             lane.take()
         self._written.clear()

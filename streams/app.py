@@ -10,10 +10,12 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import faust
 import uvloop
+from confluent_kafka import KafkaException
 from faust.types import TP
 
 from schemas import topics
@@ -29,6 +31,7 @@ from streams.runtime.partitioner import partitioner
 from streams.runtime.positions import Positions, check_gap
 from streams.runtime.settings import Settings
 from streams.runtime.transport import use_batches
+from streams.runtime.watchdog import LOOK_S, Probe, Watchdog, end_process
 
 log = logging.getLogger("corredor.worker")
 
@@ -46,6 +49,8 @@ class Worker:
         self.owning = asyncio.Event()
         self.failure: BaseException | None = None
         self.ready = "the partitions are not assigned yet"
+        self.watchdog = Watchdog(settings, Probe(settings).readable, end_process)
+        self._unowned = ExitStack()
 
         sink, worker = settings.sink_group, settings.worker_group
         ingest_box = Outbox(
@@ -82,6 +87,7 @@ class Worker:
     async def _assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
         try:
             self.ready = "state is being read back"
+            self._unowned.close()
             places = [(tp.topic, tp.partition) for tp in assigned]
             positions = await asyncio.to_thread(Positions.fetch, self.settings, self.settings.worker_group, places)
             owned = {topic: {tp.partition for tp in assigned if tp.topic == topic} for topic in topics_read()}
@@ -99,12 +105,20 @@ class Worker:
         try:
             self.ready = "the partitions are being assigned anew"
             self.owning.clear()
+            self._await_partitions()
             await self.checkpoint()
         except Exception as error:  # noqa: BLE001 - see `_assigned`
             # What was not acknowledged is done again by the next owner.
             log.warning("the checkpoint before giving partitions up failed: %s", error)
             self.ingest.drop()
             self.score.drop()
+
+    def _await_partitions(self) -> None:
+        """The group may take its rebalance timeout to agree; after that and the stall timeout something hangs."""
+        self._unowned.close()
+        self._unowned.enter_context(
+            self.watchdog.step("the assignment of partitions", self.app.conf.broker_rebalance_timeout)
+        )
 
     async def _admit(self, message: Any, task: IngestTask | ScoreTask) -> bool:
         """Whether a batch may be applied: the partition is owned, its state is back, and nothing in between is missing.
@@ -136,13 +150,15 @@ class Worker:
     async def checkpoint(self) -> None:
         """One checkpoint of every task."""
         for checkpoint in self.checkpoints:
-            await checkpoint.run()
+            with self.watchdog.step("a checkpoint"):
+                await checkpoint.run()
 
     async def _every_interval(self, checkpoint: Checkpointer) -> None:
         try:
             # A checkpoint under way is never cancelled: what it has taken from its task would be lost.
             while not await self._stops_within(self.settings.checkpoint_interval):
-                await checkpoint.run()
+                with self.watchdog.step("a checkpoint"):
+                    await checkpoint.run()
         except Exception as error:  # noqa: BLE001 - any failure ends the process, whatever it is
             self.fail(error)
 
@@ -154,29 +170,68 @@ class Worker:
             return False
         return True
 
+    async def _observe(self) -> None:
+        """Tell the watchdog and /metrics where the work stands, and notice if Faust has ended by itself."""
+        try:
+            while True:
+                ends = self.app.consumer.ends()
+                following = {
+                    place: offset
+                    for place in ends
+                    if (offset := (self.score if place[0] == topics.SLICES.name else self.ingest).next_offset(*place))
+                    is not None
+                }
+                metrics.show_lag(self.watchdog.report(following, ends))
+                if self.app.should_stop:
+                    raise StopProcess(f"Faust has stopped: {self.app.crash_reason!r}")
+                await asyncio.sleep(LOOK_S)
+        except Exception as error:  # noqa: BLE001 - any failure ends the process, whatever it is
+            self.fail(error)
+
+    def _not_ready(self) -> str | None:
+        if self.stopping.is_set():
+            return "it is ending"
+        return self.watchdog.reason() or self.ready or None
+
+    async def _start(self) -> None:
+        try:
+            await self.app.start()
+        except Exception as error:  # noqa: BLE001 - any failure ends the process, whatever it is
+            self.fail(error)
+
+    async def _stop(self, timers: list[asyncio.Task[None]]) -> None:
+        await asyncio.gather(*timers)
+        await self.checkpoint()
+        await self.app.stop()
+
     async def run(self) -> int:
         """Run until a signal or a failure; returns the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
-        server = http.serve(self.settings.metrics_host, self.settings.metrics_port, lambda: self.ready or None)
+        server = http.serve(self.settings.metrics_host, self.settings.metrics_port, self._not_ready)
         log.info("metrics at http://%s:%d/metrics", self.settings.metrics_host, server.port)
-        await self.app.start()
+        self._await_partitions()
+        self.watchdog.start()
+        starting, observing = asyncio.create_task(self._start()), asyncio.create_task(self._observe())
         timers = [asyncio.create_task(self._every_interval(checkpoint)) for checkpoint in self.checkpoints]
         await self.stopping.wait()
+        observing.cancel()
+        self.watchdog.stop()
+        if self.failure is None and starting.done():
+            # Not by cancelling: Faust may swallow that, and wait on for a broker that is gone.
+            stop = asyncio.create_task(self._stop(timers))
+            await asyncio.wait([stop], timeout=self.settings.shutdown_timeout)
+            if not stop.done():
+                log.warning(
+                    "shutdown took longer than %.1f s; what was not acknowledged will be done again",
+                    self.settings.shutdown_timeout,
+                )
+            elif (error := stop.exception()) is not None:
+                self.fail(error)
         if self.failure is not None:
             log.critical("ends: %s", self.failure, exc_info=_traceback(self.failure))
             return 1
-        try:
-            async with asyncio.timeout(self.settings.shutdown_timeout):
-                await asyncio.gather(*timers, return_exceptions=True)
-                await self.checkpoint()
-                await self.app.stop()
-        except TimeoutError:
-            log.warning(
-                "shutdown took longer than %.0f s; what was not acknowledged will be done again",
-                self.settings.shutdown_timeout,
-            )
         return 0
 
 
@@ -198,8 +253,8 @@ def create_app(settings: Settings) -> faust.App:
         stream_buffer_maxsize=4,
         stream_publish_on_commit=False,
         broker_max_poll_records=10_000,
-        broker_session_timeout=20.0,
-        broker_heartbeat_interval=3.0,
+        broker_session_timeout=settings.session_timeout,
+        broker_heartbeat_interval=min(3.0, settings.session_timeout / 3),
         broker_request_timeout=40.0,
         broker_max_poll_interval=300.0,
         consumer_max_fetch_size=4 * 1024 * 1024,
@@ -237,7 +292,10 @@ def _agent(
 
 def _partition_counts(settings: Settings) -> dict[str, int]:
     """Partitions of every topic. Raises StopProcess where a topic is missing or two do not fit together."""
-    metadata = clients.admin(settings).list_topics(timeout=30)
+    try:
+        metadata = clients.admin(settings).list_topics(timeout=30)
+    except KafkaException as error:
+        raise StopProcess(f"Kafka at {settings.kafka} does not answer: {error.args[0].str()}") from None
     counts = {
         topic.name: len(metadata.topics[topic.name].partitions) for topic in topics.ALL if topic.name in metadata.topics
     }

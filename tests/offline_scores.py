@@ -1,11 +1,11 @@
 """All window scores from offline slices: one numpy column for each number, built by DOMAIN.md's formulas.
 
 A row stands for a scope and a window that ends at `at`, a multiple of the window's hop, and exists where the last hop
-[at - hop, at) has events. Its sums run over the buckets of [at - length, at).
+[at - hop, at) has events; of a segment pair only if at least one metric is known. Its sums run over the buckets of
+[at - length, at).
 """
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -36,12 +36,14 @@ class Scores(Mapping[Key, dict[str, Any]]):
     def __init__(self, scopes: list[Scope], windows: dict[str, Columns]) -> None:
         self._scopes = scopes
         self._windows = windows
+        self._found: dict[str, dict[tuple[Scope, int], int]] = {}
 
-    @cache  # noqa: B019 - lives as long as the test
     def _places(self, window: str) -> dict[tuple[Scope, int], int]:
-        columns = self._windows[window]
-        pairs = zip(columns["scope_number"].tolist(), columns["at"].tolist(), strict=True)
-        return {(self._scopes[number], at): place for place, (number, at) in enumerate(pairs)}
+        if window not in self._found:
+            columns = self._windows[window]
+            pairs = zip(columns["scope_number"].tolist(), columns["at"].tolist(), strict=True)
+            self._found[window] = {(self._scopes[number], at): place for place, (number, at) in enumerate(pairs)}
+        return self._found[window]
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
         *scope, window, at = key
@@ -103,10 +105,19 @@ def scores(slices: Mapping[tuple[Cell, int], Mapping[str, Any]], minimum_n: int)
         return Scores([], {})
     places, times, amounts = np.array(scope_of, np.int64), np.array(buckets, np.int64), np.array(rows)
     del rows
+    split = np.array([bool(segment) for _, _, _, segment, _ in numbers])
     windows = {
-        window: _rows(places, times, amounts, length, hop, minimum_n) for window, (length, hop) in WINDOWS.items()
+        window: _known(_rows(places, times, amounts, length, hop, minimum_n), split, minimum_n)
+        for window, (length, hop) in WINDOWS.items()
     }
     return Scores(list(numbers), windows)
+
+
+def _known(columns: Columns, split: Any, minimum_n: int) -> Columns:
+    """Without the rows of segment pairs in which every metric is unknown."""
+    known = np.any([columns[name] >= max(minimum_n, 1) for name in COUNTS if name != "n"], axis=0)
+    keep = ~split[columns["scope_number"]] | known
+    return {name: column[keep] for name, column in columns.items()}
 
 
 def _rows(places: Any, times: Any, amounts: Any, length: int, hop: int, minimum_n: int) -> Columns:

@@ -1,7 +1,7 @@
 """The programs that `bench.ingest` sets against each other, each a process of its own.
 
-A contestant prints `bench ready` when it may start, and ends on SIGTERM. It may print `bench batch N`, its mean batch;
-one that acknowledges nothing by itself prints `bench done` after its last event, and `bench counts` with what it counted.
+A contestant prints `bench ready` when it may start, and ends on SIGTERM. It may print `bench batch N`, its mean batch.
+The one whose commits are not waited for prints `bench done` after its last event, then `bench counts` and its counts.
 """
 
 READY = "bench ready"

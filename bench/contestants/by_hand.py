@@ -48,9 +48,7 @@ class Loop:
         self._partition_of = partitioner(len(metadata[topics.EVENTS.name].partitions))
         self._slice_partitions = len(metadata[topics.SLICES.name].partitions)
         self._slice_partition_of = partitioner(self._slice_partitions)
-        self._results = clients.producer(
-            settings, **{"delivery.report.only.error": True, "message.timeout.ms": 0}
-        )
+        self._results = clients.producer(settings, **{"delivery.report.only.error": True, "message.timeout.ms": 0})
         self._state = clients.producer(
             settings, **{"delivery.report.only.error": True, "message.timeout.ms": 0, "linger.ms": 0}
         )
@@ -79,7 +77,7 @@ class Loop:
                     message.timestamp()[1],
                     message.key(),
                     message.value(),
-                    message.headers() or [],  # type: ignore[arg-type]
+                    message.headers() or [],
                 )
             )
         for (topic, partition), records in batches.items():
@@ -107,7 +105,10 @@ class Loop:
             for topic, position in snapshot.positions.items():
                 positions.append(TopicPartition(topic, partition, position))
                 progress = owned.progress(topic, idle=False)
-                told = {"key": msgspec.json.encode(("progress", progress.origin)), "value": msgspec.json.encode(progress)}
+                told = {
+                    "key": msgspec.json.encode(("progress", progress.origin)),
+                    "value": msgspec.json.encode(progress),
+                }
                 slices += [{**told, "partition": number} for number in range(self._slice_partitions)]
         self._publish(self._results, topics.SLICES.name, slices)
         flush(self._results)

@@ -5,7 +5,6 @@ state; and its clock runs from the first event to the last, without start, recov
 """
 
 import json
-
 import sys
 from datetime import datetime, timedelta
 from math import exp
@@ -22,20 +21,20 @@ from streams.runtime.settings import Settings, load_settings
 _OUTCOME = {"success": 1.0, "partial": 0.5, "failure": 0.0, "abandoned": 0.0}
 
 
-class Expectation(faust.Record):  # noqa: D101
+class Expectation(faust.Record):  # type: ignore[misc]  # noqa: D101
     expected: float
     actual: float
     tolerance: float = 1.0
 
 
-class Data(faust.Record):  # noqa: D101
+class Data(faust.Record):  # type: ignore[misc]  # noqa: D101
     touchpoint: str
     outcome: str
     expectation: Expectation | None = None
     wait_ms: int | None = None
 
 
-class Event(faust.Record, isodates=True):  # noqa: D101
+class Event(faust.Record, isodates=True):  # type: ignore[call-arg,misc]  # noqa: D101
     id: str
     source: str
     subject: str
@@ -43,7 +42,7 @@ class Event(faust.Record, isodates=True):  # noqa: D101
     data: Data
 
 
-class Scored(faust.Record):  # noqa: D101
+class Scored(faust.Record):  # type: ignore[misc]  # noqa: D101
     id: str
     source: str
     subject: str
@@ -89,7 +88,7 @@ def create_app(settings: Settings, corridor: CorridorMap, last: int) -> faust.Ap
     waits = {touchpoint.name: 1000.0 * float(touchpoint.tolerable_wait or 60.0) for touchpoint in corridor.touchpoints}
     seen = 0
 
-    @app.agent(events)
+    @app.agent(events)  # type: ignore[untyped-decorator]
     async def ingest(stream: Any) -> None:
         nonlocal seen
         async for event in stream:

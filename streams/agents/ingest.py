@@ -20,6 +20,8 @@ from streams.runtime.state_log import StateLog, read_back
 
 #: A lane without a record for this long, and with none waiting, holds no watermark back. Seconds.
 IDLE_AFTER_S = 5.0
+#: Events applied between two checkpoints, at most (but for the last batch).
+MOST_WAITING = 100_000
 LANES = (topics.EVENTS.name, topics.REKEYED.name)
 
 
@@ -108,6 +110,11 @@ class IngestTask:
         """The offset after the last one applied; None for a partition not owned."""
         state = self._partitions.get(partition)
         return None if state is None else state.lanes[topic].state.applied + 1
+
+    @property
+    def full(self) -> bool:
+        """Whether so many events wait for a checkpoint that memory would grow."""
+        return sum(count for _, count in self._arrived) >= MOST_WAITING
 
     def collect(self, now: float) -> Effects:
         """The slices, state and positions that changed since the last checkpoint."""

@@ -22,6 +22,8 @@ from streams.runtime.state_log import read_back
 _decode = msgspec.json.Decoder(Slice | Progress).decode
 _encode = msgspec.json.Encoder().encode
 TOPIC = topics.SLICES.name
+#: Slices applied between two checkpoints, at most (but for the last batch).
+MOST_WAITING = 20_000
 
 
 class _Partition:
@@ -62,6 +64,8 @@ class ScoreTask:
         #: /metrics reads the windows from threads of its own.
         self._lock = threading.Lock()
         self._saved: dict[int, int] = {}
+        # Slices applied since the last checkpoint.
+        self._waiting = 0
 
     async def assign(self, partitions: Iterable[int], positions: Positions) -> None:
         """Own exactly these partitions; slices acknowledged before are read back. Raises StopProcess."""
@@ -78,7 +82,8 @@ class ScoreTask:
         committed = positions.of(TOPIC, partition)
         for value in read_back(self._settings, TOPIC, partition, committed).values():
             owned.apply(_decode(value))
-        owned.windows.take_dirty()
+        # What is marked and not settled has not been published yet, and stays.
+        owned.windows.take_dirty(owned.watermark())
         if watermark := owned.watermark():
             # What was let go before stays so: the log may no longer hold all of it.
             owned.windows.forget(watermark - self._allowed_lateness)
@@ -101,15 +106,21 @@ class ScoreTask:
         owned = self._partitions.get(partition)
         return None if owned is None else owned.applied + 1
 
+    @property
+    def full(self) -> bool:
+        """Whether so many slices wait for a checkpoint that it would take long: one may touch hundreds of rows."""
+        return self._waiting >= MOST_WAITING
+
     def collect(self, now: float) -> Effects:
         """All window scores that changed since the last checkpoint."""
         effects = Effects()
+        self._waiting = 0
         for partition, owned in self._partitions.items():
             if owned.applied + 1 == self._saved[partition]:
                 continue
             with self._lock:
-                scores = owned.windows.take_dirty()
                 watermark = owned.watermark()
+                scores = owned.windows.take_dirty(watermark)
                 if watermark:
                     owned.windows.forget(watermark - self._allowed_lateness)
             if scores:

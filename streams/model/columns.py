@@ -25,6 +25,8 @@ WIDTH = len(_COUNTS) + 2 * len(_FLOATS)
 _FLOORS = slice(len(_COUNTS), len(_COUNTS) + len(_FLOATS))
 _RESTS = slice(_FLOORS.stop, WIDTH)
 _UNIT = 2.0**-32
+#: Columns of the numbers that the minimum n is about: one for each metric.
+METRIC_COUNTS = [_COUNTS.index(name) for name in ("scored", "gap_n", "wait_n", "nps_n", "csat_n", "ces_n")]
 
 #: A packed slice: the version, then the fields with the rarest last, because zeros at the end are not kept.
 _LAYOUT = struct.Struct("<qqqddqqqqqqqdqqqqqqqdd")

@@ -81,20 +81,24 @@ class Series:
         self._dirty[start:end] = dirty
         self._size, self._last = end, int(merged[-1])
 
-    def take(self, until: int | None = None) -> tuple[Times, Rows]:
-        """Ends and sums of the marked rows (those that end before `until`, or all), and clear their marks."""
+    def take(self, until: int | None = None, newest: bool = False) -> tuple[Times, Rows]:
+        """Ends and sums of the marked rows, and clear their marks.
+
+        With `until`, only of rows that end before it, and with `newest` of the newest row too.
+        """
         start, size = self._marked, self._size
-        if until is not None:
-            size = int(self._ats[:size].searchsorted(until))
-        else:
-            self._marked = self._size
-            if start == size - 1 and self._dirty[start]:
-                # The usual case, live: the newest row alone has changed.
-                self._dirty[start] = False
-                oldest = self._ats[:size].searchsorted(self._last - self._length, "right") - 1
-                return self._ats[start:size], self._prefix[start:size] - self._prefix[oldest]
-        (marked,) = self._dirty[start:size].nonzero()
+        if start == size - 1 and self._dirty[start] and (until is None or newest or self._last < until):
+            # The usual case, live: the newest row alone has changed.
+            self._marked = size
+            self._dirty[start] = False
+            oldest = self._ats[:size].searchsorted(self._last - self._length, "right") - 1
+            return self._ats[start:size], self._prefix[start:size] - self._prefix[oldest]
+        end = size if until is None else max(start, int(self._ats[:size].searchsorted(until)))
+        (marked,) = self._dirty[start:end].nonzero()
         marked += start
+        if newest and end < size and self._dirty[size - 1]:
+            marked = np.append(marked, size - 1)
+        self._marked = end
         self._dirty[marked] = False
         ends = self._ats[marked]
         before = self._ats[:size].searchsorted(ends - self._length, "right") - 1

@@ -13,7 +13,7 @@ import numpy as np
 
 from schemas.score import WINDOWS, Score, Window
 from schemas.slice import Slice
-from streams.model.columns import Rows, pack, packed_version, rows, sums
+from streams.model.columns import METRIC_COUNTS, Rows, pack, packed_version, rows, sums
 from streams.model.scores import ScopeKey, score
 from streams.model.series import EARLIEST, Series
 
@@ -100,12 +100,22 @@ class Windows:
         if len(self._pending_new) >= _MOST_PENDING:
             self._add_pending()
 
-    def take_dirty(self) -> list[Score]:
-        """Every marked row, absolute, once, each with a new version; and clear the marks."""
+    def take_dirty(self, settled: float | None = None) -> list[Score]:
+        """Marked rows, absolute, once, each with a new version; and clear their marks.
+
+        With `settled` (epoch seconds) only rows that end by then, and the newest row of each scope; the others stay
+        marked until their time comes. So a replay whose partitions progress unevenly gives each row about once.
+        A row of a segment pair in which every metric is unknown is left out. Events never get fewer, so a row once given
+        stays known.
+        """
         self._add_pending()
         ready, self._ready = self._ready, []
-        ready += self._take()
-        self._dirty.clear()
+        if settled is None:
+            ready += self._take()
+            self._dirty.clear()
+        else:
+            ready += self._take([int(settled) + 1] * len(WINDOWS), newest=True)
+            self._dirty = {place for place in self._dirty if self._is_dirty(*place)}
         return ready
 
     def current(self, now: float) -> list[Score]:
@@ -197,12 +207,15 @@ class Windows:
         for pending in (self._pending_new, self._pending_old, self._pending_buckets, self._pending_scopes):
             pending.clear()
 
-    def _take(self, until: list[int] | None = None) -> list[Score]:
+    def _take(self, until: list[int] | None = None, newest: bool = False) -> list[Score]:
         keys: list[tuple[ScopeKey, Window, int]] = []
         found: list[Rows] = []
         for number, position in self._dirty:
             scope, window = self._scopes[number], WINDOWS[position]
-            ends, totals = scope.series[position].take(None if until is None else until[position])
+            ends, totals = scope.series[position].take(None if until is None else until[position], newest)
+            if scope.key.segment:
+                known = (totals[:, METRIC_COUNTS] >= max(1, self._minimum_n)).any(axis=1)
+                ends, totals = ends[known], totals[known]
             found.append(totals)
             keys += [(scope.key, window, at) for at in ends.tolist()]
         return self._scores(keys, np.concatenate(found)) if found else []

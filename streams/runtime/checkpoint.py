@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from schemas.errors import StopProcess
 from streams.runtime import metrics
 from streams.runtime.outbox import Outbox
 from streams.runtime.state_log import StateLog
@@ -27,6 +28,10 @@ class Task(Protocol):
 
     def collect(self, now: float) -> Effects:
         """What changed since the last call, without waiting for anything; `now` is epoch seconds."""
+
+    @property
+    def full(self) -> bool:
+        """Whether so much has changed since the last call that a checkpoint should come before anything else."""
 
     def committed(self, now: float) -> None:
         """What `collect` last gave is durable and acknowledged."""
@@ -55,12 +60,21 @@ class Checkpointer:
         self._outbox = outbox
         self._commit = commit
         self._one_at_a_time = asyncio.Lock()
+        # True while what the task has handed over is not out; it stays so if that fails or is cancelled.
+        self._unfinished = False
 
     async def run(self) -> None:
-        """Run one checkpoint; a second call waits for the first. Raises StopProcess or what the commit raises."""
+        """Run one checkpoint; a second call waits for the first. Raises StopProcess or what the commit raises.
+
+        After one that did not get its results and state out, every later one raises: the task has handed over what is
+        missing, and would acknowledge its events.
+        """
         async with self._one_at_a_time:
+            if self._unfinished:
+                raise StopProcess("an earlier checkpoint was not finished; a new start does its work again")
             started = time.monotonic()
             async with self.gate:
+                self._unfinished = True
                 effects = self._task.collect(time.time())
                 results = self._outbox.turn()
 
@@ -72,6 +86,7 @@ class Checkpointer:
                 await self._outbox.publish(topic, messages, results)
             await self._outbox.flush(results)
 
+            self._unfinished = False
             if effects.positions:
                 await self._commit(effects.positions)
                 metrics.CHECKPOINT_SECONDS.observe(time.monotonic() - started)

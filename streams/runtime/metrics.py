@@ -1,6 +1,6 @@
 """The worker's metrics: every name in one place, base units, all starting with `corredor_`."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -34,6 +34,19 @@ WATERMARK = Gauge("corredor_watermark_timestamp_seconds", "Smallest event time s
 RESTORE_SECONDS = Gauge("corredor_restore_seconds", "Time the last reading back of a partition's state took")
 STATE_VALUES = Gauge("corredor_state_values", "Values held in state", ["kind"])
 SCORES_TOO_LATE = Counter("corredor_scores_too_late_slices", "Slices older than the longest window keeps")
+
+
+_shown: set[tuple[str, int]] = set()
+
+
+def show_lag(lag: Mapping[tuple[str, int], int]) -> None:
+    """Set the lag of every partition owned, and forget the others'. From one thread only."""
+    for place in _shown - lag.keys():
+        LAG.remove(*place)
+        _shown.discard(place)
+    for place, records in lag.items():
+        LAG.labels(*place).set(records)
+        _shown.add(place)
 
 
 class WeightedHistogram(Collector):

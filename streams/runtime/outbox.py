@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 from confluent_kafka import KafkaError, Producer
@@ -10,9 +11,12 @@ from schemas.errors import StopProcess
 from streams.runtime import clients
 from streams.runtime.pacing import Pacer
 from streams.runtime.settings import Settings
+from streams.runtime.waiting import WAITS
 
 #: How long to wait before trying again when the producer's queue is full, seconds.
 _FULL_WAIT_S = 0.005
+#: Takes the partition from the key (RD_KAFKA_PARTITION_UA).
+_OF_THE_KEY = -1
 #: Messages published between two looks at the readers of a short log.
 _PACED_STEP = 200
 
@@ -24,12 +28,12 @@ class Outbox:
     """
 
     def __init__(self, settings: Settings, readers: dict[str, Sequence[str]]) -> None:
-        """`readers` names the consumer groups of each topic that a short log has to wait for."""
+        """`readers` names the consumer groups of each topic that a short log has to wait for, as long as it takes."""
         # Without pacing nobody needs the reports of messages that arrived.
         only_errors = {"delivery.report.only.error": not settings.kafka_paced, "message.timeout.ms": 0}
         self._active = clients.producer(settings, **only_errors)
         self._resting = clients.producer(settings, **only_errors)
-        self._pacers = {topic: Pacer(settings, topic, groups) for topic, groups in readers.items()}
+        self._pacers = {topic: Pacer(settings, topic, groups, patience_s=inf) for topic, groups in readers.items()}
         self._paced = settings.kafka_paced
         self._failed: KafkaError | None = None
 
@@ -54,8 +58,11 @@ class Outbox:
                     await asyncio.to_thread(pacer.wait, self._poll)
                 for message in chunk:
                     pacer.sent(_size(message["key"], message["value"]))
-            while chunk := self._offer(producer, topic, chunk):
-                await asyncio.sleep(_FULL_WAIT_S)
+            for left in _by_partition(chunk):
+                if left := self._offer(producer, topic, left):
+                    with WAITS.on("kafka", f"the producer's queue is full, {topic}"):
+                        while left := self._offer(producer, topic, left):
+                            await asyncio.sleep(_FULL_WAIT_S)
         producer.poll(0)
 
     def _poll(self, seconds: float) -> None:
@@ -63,8 +70,9 @@ class Outbox:
         self._active.poll(seconds)
 
     def _offer(self, producer: Producer, topic: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Give messages to the producer; those that did not fit come back."""
-        taken = producer.produce_batch(topic, messages, on_delivery=self._delivered)
+        """Give messages of one partition to the producer; those that did not fit come back."""
+        partition = messages[0].get("partition", _OF_THE_KEY)
+        taken = producer.produce_batch(topic, messages, partition=partition, on_delivery=self._delivered)
         if taken == len(messages):
             return []
         left = []
@@ -89,8 +97,9 @@ class Outbox:
                 )
                 return
             except BufferError:
-                self._active.poll(0)
-                await asyncio.sleep(_FULL_WAIT_S)
+                with WAITS.on("kafka", f"the producer's queue is full, {topic}"):
+                    self._active.poll(0)
+                    await asyncio.sleep(_FULL_WAIT_S)
 
     def turn(self) -> Producer:
         """Let the other producer take over; the one returned has to be flushed with `flush`."""
@@ -107,6 +116,16 @@ class Outbox:
         """Raises StopProcess if a delivery has failed."""
         if self._failed is not None:
             raise StopProcess(f"a result could not be delivered to Kafka: {self._failed.str()}")
+
+
+def _by_partition(messages: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """One list for each partition: `produce_batch` heeds only its argument (seen with confluent-kafka 2.16.1)."""
+    if "partition" not in messages[0]:
+        return [messages]
+    found: dict[int, list[dict[str, Any]]] = {}
+    for message in messages:
+        found.setdefault(message["partition"], []).append(message)
+    return list(found.values())
 
 
 def _size(key: bytes | None, value: bytes | None) -> int:

@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from schemas.errors import StopProcess
 from streams.runtime import clients
 from streams.runtime.settings import Settings
+from streams.runtime.waiting import WAITS
 
 #: Two writers of one topic fit with room to spare into the 5 MiB that the embedded cluster keeps of a partition.
 DEFAULT_BUDGET_BYTES = 2 * 1024 * 1024
@@ -88,10 +89,11 @@ class Pacer:
             return
         seen: dict[str, tuple[dict[int, int], float]] = {group: ({}, time.monotonic()) for group in self._groups}
         poll(0)
-        while self.full:
-            self._release(seen)
-            if self.full:
-                poll(POLL_S)
+        with WAITS.on("readers", f"{', '.join(self._groups)} have not acknowledged enough of {self._topic}"):
+            while self.full:
+                self._release(seen)
+                if self.full:
+                    poll(POLL_S)
 
     def close(self) -> None:
         """Close the connections that `wait` opened."""

@@ -52,6 +52,14 @@ class Settings(BaseSettings):
     partitions: Annotated[int, Field(description="partitions of a topic that we create", ge=1, le=1024)] = 4
     replication: Annotated[int, Field(description="replicas of a topic that we create", ge=1, le=16)] = 1
     shutdown_timeout: Annotated[float, Field(description="longest clean shutdown, then the process ends", gt=0)] = 8.0
+    stall_timeout: Annotated[
+        float,
+        Field(description="a worker that has work and makes no progress for this long ends", ge=1),
+    ] = 60.0
+    session_timeout: Annotated[
+        float,
+        Field(description="after this long without a sign of life another process takes over; brokers allow 6 s", ge=1),
+    ] = 10.0
     log_level: Annotated[
         str, Field(description="DEBUG, INFO, WARNING or ERROR", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     ] = "INFO"

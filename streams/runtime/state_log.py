@@ -60,11 +60,11 @@ class StateLog:
         try:
             self._producer.begin_transaction()
             for start in range(0, len(records), _CHUNK):
-                chunk = [
-                    {"key": key, "value": value, "partition": self._partition}
-                    for key, value in records[start : start + _CHUNK]
-                ]
-                if self._producer.produce_batch(self._topic, chunk, on_delivery=self._delivered) < len(chunk):
+                chunk = [{"key": key, "value": value} for key, value in records[start : start + _CHUNK]]
+                taken = self._producer.produce_batch(
+                    self._topic, chunk, partition=self._partition, on_delivery=self._delivered
+                )
+                if taken < len(chunk):
                     raise StopProcess(f"state for {self._topic}/{self._partition} does not fit the producer's queue")
                 if start + _CHUNK < len(records):
                     self._producer.flush()

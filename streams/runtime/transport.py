@@ -93,6 +93,16 @@ class BatchConsumer(driver.Consumer):
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """The offsets inside a batch are no gap, and Faust does not commit here: there is nothing to keep."""
 
+    def ends(self) -> dict[tuple[str, int], int]:
+        """The end of every partition assigned, by topic and partition, as the last fetch saw it; 0 before the first."""
+        consumer = self._thread._consumer
+        subscription = consumer._subscription.subscription if consumer is not None else None
+        # The consumer lives in a thread of its own, which replaces the assignment as a whole.
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None:
+            return {}
+        return {(tp.topic, tp.partition): assignment.state_value(tp).highwater or 0 for tp in assignment.tps}
+
     async def commit_positions(self, positions: Mapping[TP, int]) -> None:
         """Commit exactly these positions (the offset after the last one applied). Raises what aiokafka raises."""
         await self._thread.call_thread(self._commit_now, positions)

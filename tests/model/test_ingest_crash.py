@@ -1,13 +1,15 @@
 """Crashes at any moment of any checkpoint change nothing: published results equal those of a run without crashes.
 
-The world outside the process is simulated: a changelog of which a crash leaves a prefix, a results topic where the
-newest version of a slice wins, the committed positions. What survives a crash is drawn by Hypothesis: some of the
-results in flight, a prefix of the state, the commit or not. Then a new process reads back and goes on.
+The world outside the process is simulated: a changelog written in transactions, a results topic where the newest
+version of a slice wins, the committed positions. The steps are those of docs/decisions/005: results of single events,
+state (all or nothing), slices, commit. How far a checkpoint comes, and what of the results in flight is delivered, is
+drawn by Hypothesis. Then a new process reads back, publishes what may not have been, and goes on.
 """
 
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 from unittest import mock
 
@@ -88,12 +90,36 @@ def outputs(outcome: Outcome) -> Iterable[tuple[str, Any]]:
     yield from (("rekeyed", item.offset) for item in outcome.rekeyed)
 
 
+@dataclass
+class Checkpoint:
+    """What one checkpoint has to bring out, in its order."""
+
+    world: World
+    snapshot: Snapshot
+    events: list[tuple[str, Any]]
+    slices: list[tuple[str, Any]]
+
+    def run(self, steps: int = 4, delivered: Random | None = None) -> None:
+        """Do the first steps; with `delivered`, the step after them is done by chance in parts."""
+        for done, outputs_of_step in ((steps >= 1, self.events), (steps >= 3, self.slices)):
+            partly = delivered is not None and steps == (0 if outputs_of_step is self.events else 2)
+            for output in outputs_of_step:
+                if done or (partly and delivered is not None and delivered.random() < 0.5):
+                    self.world.publish(output)
+        if steps >= 2:
+            self.world.changelog += self.snapshot.state
+        if steps >= 4:
+            self.world.committed.update(self.snapshot.positions)
+
+
 class Process:
     """One life of a worker on one partition."""
 
     def __init__(self, world: World, log: Log) -> None:
         self.world = world
         self.state = world.read_back()
+        #: Slices read back that may not have been published.
+        self.unpublished = [value for _, _, value in self.state.unacknowledged(world.committed)]
         self.rest = [(lane, item) for lane, item in log if item.offset >= world.committed[lane]]
         #: Given to the producer, not yet known to be delivered.
         self.in_flight: list[tuple[str, Any]] = []
@@ -113,31 +139,20 @@ class Process:
         order = data.draw(st.permutations([lane for lane, _ in self.rest]), label="lanes")
         self.rest = [queues[lane].pop(0) for lane in order]
 
-    def begin_checkpoint(self) -> tuple[Snapshot, list[tuple[str, Any]]]:
+    def begin_checkpoint(self) -> Checkpoint:
         snapshot = self.state.snapshot()
-        results, self.in_flight = self.in_flight, []
-        return snapshot, results + [("slice", value) for _, _, value in snapshot.slices]
+        events, self.in_flight = self.in_flight, []
+        slices, self.unpublished = self.unpublished, []
+        slices += [value for _, _, value in snapshot.slices]
+        return Checkpoint(self.world, snapshot, events, [("slice", value) for value in slices])
 
-    def finish_checkpoint(self, snapshot: Snapshot, results: list[tuple[str, Any]]) -> None:
-        for output in results:
-            self.world.publish(output)
-        self.world.changelog += snapshot.state
-        self.world.committed.update(snapshot.positions)
-
-    def crash(self, snapshot: Snapshot, results: list[tuple[str, Any]], data: st.DataObject) -> None:
-        """What is left of a checkpoint under way, and of what was published after it began."""
-        world = self.world
-        some = data.draw(st.randoms(use_true_random=False), label="delivered")
+    def crash(self, checkpoint: Checkpoint, data: st.DataObject) -> None:
+        """End in the middle of a checkpoint, or just before or after it."""
+        delivered = data.draw(st.randoms(use_true_random=False), label="delivered")
         for output in self.in_flight:
-            if some.random() < 0.5:
-                world.publish(output)
-        cut = data.draw(st.integers(-1, len(snapshot.state)), label="state records that survive")
-        for output in results:
-            if cut >= 0 or some.random() < 0.5:
-                world.publish(output)
-        world.changelog += snapshot.state[: max(cut, 0)]
-        if cut == len(snapshot.state) and data.draw(st.booleans(), label="committed"):
-            world.committed.update(snapshot.positions)
+            if delivered.random() < 0.5:
+                self.world.publish(output)
+        checkpoint.run(data.draw(st.integers(0, 3), label="steps done"), delivered)
 
 
 def run_with_crashes(log: Log, data: st.DataObject, shuffled: bool) -> World:
@@ -147,17 +162,17 @@ def run_with_crashes(log: Log, data: st.DataObject, shuffled: bool) -> World:
         if shuffled:
             process.shuffle(data)
         process.apply(data.draw(st.integers(0, 8), label="before"))
-        snapshot, results = process.begin_checkpoint()
+        checkpoint = process.begin_checkpoint()
         process.apply(data.draw(st.integers(0, 3), label="while it is flushed"))
         if data.draw(st.booleans(), label="crash"):
-            process.crash(snapshot, results, data)
+            process.crash(checkpoint, data)
             process = Process(world, log)
         else:
-            process.finish_checkpoint(snapshot, results)
+            checkpoint.run()
     process.apply(len(log))
     # Two of them: what is let go must not be missed either.
     for _ in range(2):
-        process.finish_checkpoint(*process.begin_checkpoint())
+        process.begin_checkpoint().run()
     return world
 
 
@@ -165,7 +180,7 @@ def run_without(log: Log) -> World:
     world = World()
     process = Process(world, log)
     process.apply(len(log))
-    process.finish_checkpoint(*process.begin_checkpoint())
+    process.begin_checkpoint().run()
     return world
 
 
@@ -254,9 +269,9 @@ def test_everything_idle_leaves_the_state_and_the_results_stay() -> None:
         process = Process(world, [(EVENTS, item) for item in records])
         while process.rest:
             process.apply(1)
-            process.finish_checkpoint(*process.begin_checkpoint())
+            process.begin_checkpoint().run()
         for _ in range(10):
-            process.finish_checkpoint(*process.begin_checkpoint())
+            process.begin_checkpoint().run()
         kept = {key[:1] for key, value in _newest(world.changelog).items() if value is not None}
         journeys = [key for key, value in _newest(world.changelog).items() if value is not None and key[:1] == b"j"]
         assert kept <= {b"j", b"l"}

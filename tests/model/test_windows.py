@@ -17,6 +17,7 @@ MINIMUM_N = 3
 #: A day's start, so that it is a multiple of every hop.
 DAY = 86_400 * 19_000
 Row = dict[str, Any]
+METRIC_COUNTS = ("scored", "gap_n", "wait_n", "nps_n", "csat_n", "ces_n")
 FIELDS = tuple(name for name in Sums.__struct_fields__ if name != "waits")
 
 
@@ -69,7 +70,10 @@ def by_brute_force(slices: Iterable[Slice]) -> dict[tuple[Any, ...], Row]:
     for key, items in by_scope.items():
         for window in WINDOWS:
             for at in {(item.bucket // window.hop_s + 1) * window.hop_s for item in items}:
-                row = score(key, window, at, 0, total(items, at - window.length_s, at), MINIMUM_N)
+                sums = total(items, at - window.length_s, at)
+                if key.segment and all(getattr(sums, name) < MINIMUM_N for name in METRIC_COUNTS):
+                    continue
+                row = score(key, window, at, 0, sums, MINIMUM_N)
                 rows[place(row)] = plain(row)
     return rows
 

@@ -55,8 +55,24 @@ def test_a_late_slice_corrects_the_rows_that_exist_and_adds_its_own() -> None:
     assert {at: row.n for at, row in rows_of(windows, "5m").items()} == {DAY + 10: 1, DAY + 70: 2, DAY + 300: 3}
 
 
+def test_rows_beyond_the_settled_time_wait_but_for_the_newest() -> None:
+    windows = filled(a_slice(DAY), a_slice(DAY + 50), a_slice(DAY + 100), a_slice(DAY + 150))
+    taken = {row.at for row in windows.take_dirty(DAY + 60) if row.scope == "corridor" and row.window == "5m"}
+    assert taken == {DAY + 10, DAY + 60, DAY + 160}
+    windows.apply(a_slice(DAY + 20))
+    taken = {row.at: row.n for row in windows.take_dirty(DAY + 110) if row.scope == "corridor" and row.window == "5m"}
+    assert taken == {DAY + 30: 2, DAY + 60: 3, DAY + 110: 4, DAY + 160: 5}
+    assert not [row for row in windows.take_dirty() if row.window == "5m"]
+
+
+def test_a_segment_has_rows_only_where_a_metric_is_known() -> None:
+    segment = {"segment": "state", "segment_value": "SP"}
+    windows = filled(a_slice(scored=1, **segment), a_slice(DAY + 400, wait_n=2, n=2, **segment), minimum_n=2)
+    assert {row.at for row in windows.take_dirty() if row.scope == "corridor" and row.window == "5m"} == {DAY + 410}
+
+
 def test_a_slice_counts_for_touchpoint_channel_stage_and_corridor_of_its_segment_only() -> None:
-    windows = filled(a_slice(segment="state", segment_value="SP"))
+    windows = filled(a_slice(segment="state", segment_value="SP", scored=1))
     keys = {(row.tenant, row.scope, row.name, row.segment, row.segment_value) for row in windows.take_dirty()}
     assert keys == {
         ("default", "touchpoint", "checkout", "state", "SP"),

@@ -2,10 +2,13 @@
 
 import time
 
+import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas import topics
+from schemas.slice import Progress, Slice
 from streams.runtime import clients
+from streams.runtime.partitioner import partitioner
 from streams.runtime.settings import Settings
 
 
@@ -19,6 +22,25 @@ def _lag(reader: Consumer, names: list[str]) -> int:
             _, high = reader.get_watermark_offsets(place, timeout=10)
             lag += high - max(place.offset, 0)
     return lag
+
+
+def _idle(settings: Settings) -> bool:
+    """Whether every input partition has said that it expects nothing: then no score is held back any more."""
+    reader = clients.consumer(settings, f"{settings.group}.drained", **{"enable.partition.eof": True})
+    try:
+        count = len(reader.list_topics(topics.SLICES.name, timeout=10).topics[topics.SLICES.name].partitions)
+        # Progress goes to every partition; one without slices of the default tenant is short.
+        quiet = (partitioner(count)(b"default") + 1) % count
+        low, _ = reader.get_watermark_offsets(TopicPartition(topics.SLICES.name, quiet), timeout=10)
+        reader.assign([TopicPartition(topics.SLICES.name, quiet, low)])
+        newest: dict[str, float | None] = {}
+        while (message := reader.poll(10)) is not None and message.error() is None:
+            progress = msgspec.json.decode(message.value(), type=Slice | Progress)
+            if isinstance(progress, Progress):
+                newest[progress.origin] = progress.watermark
+        return bool(newest) and all(watermark is None for watermark in newest.values())
+    finally:
+        reader.close()
 
 
 def wait_until_drained(settings: Settings, timeout_s: float = 180.0) -> None:
@@ -35,6 +57,9 @@ def wait_until_drained(settings: Settings, timeout_s: float = 180.0) -> None:
     ]
     try:
         for stage, reader, names in stages:
+            while stage == "score" and not _idle(settings):
+                assert time.monotonic() < deadline, f"ingest is not idle after {timeout_s:.0f} s"
+                time.sleep(0.2)
             while lag := _lag(reader, names):
                 assert time.monotonic() < deadline, f"{stage} still lags by {lag} records after {timeout_s:.0f} s"
                 time.sleep(0.05)
