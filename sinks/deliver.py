@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import msgspec
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from schemas import topics
 from schemas.errors import StopProcess
@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 _POLL_S = 0.05
 _CHUNK = 10_000
 _LAG_EVERY_S = 1.0
-#: How long the sink, once cut off from Kafka, waits for an answer at each look. Seconds.
-_LOOK_TIMEOUT_S = 0.2
+#: How often Kafka is asked whether it is there, and how long its answer may take. Seconds.
+_LOOK_EVERY_S, _LOOK_TIMEOUT_S = 2.0, 1.0
 _NOTE_EVERY_S = 60.0
 _PUBLISH_TIMEOUT_S = 30.0
 
@@ -80,6 +80,7 @@ class Deliver:
         self._no_kafka: str | None = None
         self._waiting_clickhouse, self._waiting_kafka = ExitStack(), ExitStack()
         self._lag_at = 0.0
+        self._looked_at = 0.0
         self._noted: dict[str, float] = {}
         self._stop = threading.Event()
         self._deadline = float("inf")
@@ -123,8 +124,10 @@ class Deliver:
                 self._flush(lane)
         if now - self._lag_at >= _LAG_EVERY_S:
             self._lag_at = now
-            self._look_for_kafka()
             self._measure_lag()
+        if now - self._looked_at >= _LOOK_EVERY_S:
+            self._look_for_kafka()
+            self._looked_at = self._clock()
 
     def _accept(self, messages: list[Any]) -> None:
         now = self._clock()
@@ -133,10 +136,7 @@ class Deliver:
             if error is None:
                 self._lanes[message.topic()].add(message, now)
             elif warning := positions.check(error, message.topic(), message.partition()):
-                if error.code() == KafkaError._ALL_BROKERS_DOWN:
-                    self._lost_kafka(warning)
-                else:
-                    self._note(warning)
+                self._note(warning)
         for lane in self._lanes.values():
             metrics.BUFFERED_ROWS.labels(lane.table).set(lane.rows)
 
@@ -257,23 +257,21 @@ class Deliver:
                 # Partitions that came meanwhile are not paused, and what they bring would pile up.
                 self._kafka.pause(self._kafka.assignment())
 
-    def _lost_kafka(self, warning: str) -> None:
-        if self._no_kafka is None:
-            log.warning("waits for Kafka: %s", warning)
-            self._waiting_kafka.enter_context(WAITS.on("kafka", warning))
-            self._no_kafka = f"waits for Kafka: {warning}"
-
     def _look_for_kafka(self) -> None:
-        """Nothing tells that brokers are back; so ask, but only while they are gone."""
-        if self._no_kafka is None:
-            return
+        """See whether Kafka answers: librdkafka only goes on trying, and tells nobody."""
         try:
             self._kafka.list_topics(topics.SCORED.name, timeout=_LOOK_TIMEOUT_S)
-        except KafkaException:
-            return
-        self._no_kafka = None
-        self._waiting_kafka.close()
-        log.warning("Kafka answers again")
+        except KafkaException as error:
+            if self._no_kafka is None:
+                detail = f"it does not answer ({error.args[0].str()})"
+                self._waiting_kafka.enter_context(WAITS.on("kafka", detail))
+                self._no_kafka = f"waits for Kafka: {detail}"
+                log.warning("%s", self._no_kafka)
+        else:
+            if self._no_kafka is not None:
+                self._no_kafka = None
+                self._waiting_kafka.close()
+                log.warning("Kafka answers again")
 
     def _on_assign(self, kafka: Any, partitions: list[TopicPartition]) -> None:
         self._assigned = True

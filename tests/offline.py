@@ -83,7 +83,7 @@ def experience(data: TouchpointData, corridor: CorridorMap, touchpoint: Touchpoi
     weight = sum(weights[name] for name in present)
     known = data.outcome != "pending" and weight > 0
     x = sum(weights[name] * value for name, value in present.items()) / weight if known else None
-    return {"x": x, "gap": u, **parts}
+    return {"x": x, "gap": u if data.outcome != "pending" else None, **parts}
 
 
 def _share(data: TouchpointData) -> float:
@@ -163,7 +163,7 @@ def _amounts(data: TouchpointData, corridor: CorridorMap, touchpoint: Touchpoint
     x, u, wait = scored["x"], scored["gap"], data.wait_ms
     log_wait = log(max(wait, 1)) if wait is not None else 0.0
     tolerable = tolerable_wait_ms(corridor, touchpoint)
-    rating = data.rating
+    rating = data.rating if data.outcome != "pending" else None
     answer = _share(data) if rating is not None else 0.0
     kind = rating.instrument if rating is not None else None
     ease = 1 + 6 * answer if kind == "ces" else 0.0

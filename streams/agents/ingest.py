@@ -74,8 +74,9 @@ class IngestTask:
         for key, value in read_back(self._settings, topics.STATE_INGEST.name, partition).items():
             state.restore(key, value)
         for topic, lane in state.lanes.items():
-            lane.saved = lane.state.applied
             positions.check(topic, partition, lane.state.applied)
+            # State may be ahead of what was acknowledged: the next checkpoint makes up for it, even if no event comes.
+            lane.saved = positions.of(topic, partition) - 1
         self._unpublished += state.unacknowledged({topic: positions.of(topic, partition) for topic in LANES})
         return state
 
@@ -95,13 +96,12 @@ class IngestTask:
             await self._outbox.publish(topics.SCORED.name, outcome.scored)
         if outcome.rejected:
             await self._outbox.publish(topics.REJECTED.name, outcome.rejected)
-        for record in outcome.rekeyed:
-            await self._hand_over(partition, record)
+        for subject, record in outcome.rekeyed:
+            await self._hand_over(partition, subject, record)
 
-    async def _hand_over(self, partition: int, record: Record) -> None:
+    async def _hand_over(self, partition: int, subject: bytes, record: Record) -> None:
         """Send an event to its customer's partition: the owner of murmur2(subject)."""
         origin = f"{partition}:{record.offset}".encode()
-        subject = _subject(record)
         await self._outbox.hand_over(
             topics.REKEYED.name, subject, record.value, [*record.headers, (ORIGIN_HEADER, origin)], record.timestamp
         )
@@ -165,24 +165,13 @@ class IngestTask:
         self._logs.clear()
 
     def committed(self, now: float) -> None:
-        """Observe how long the events of the finished checkpoint took."""
+        """Observe how long the events of the finished checkpoint took, and how much state there is."""
+        held = [state.held() for state in self._partitions.values()]
+        metrics.STATE_VALUES.labels("journey").set(sum(journeys for journeys, _ in held))
+        metrics.STATE_VALUES.labels("slice").set(sum(slices for _, slices in held))
         for arrived_at, count in self._leaving:
             metrics.END_TO_END.observe(max(now - arrived_at, 0.0), count)
         self._leaving = []
-
-
-class _Subject(msgspec.Struct):
-    subject: str
-
-
-_subject_of = msgspec.json.Decoder(_Subject).decode
-
-
-def _subject(record: Record) -> bytes:
-    for name, value in record.headers:
-        if name.lower() == "ce_subject" and value is not None:
-            return value
-    return _subject_of(record.value or b"").subject.encode()
 
 
 def _count(outcome: Outcome) -> None:

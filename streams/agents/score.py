@@ -9,7 +9,7 @@ import msgspec
 
 from schemas import topics
 from schemas.corridor import CorridorMap
-from schemas.score import Score
+from schemas.score import WINDOWS, Score
 from schemas.slice import Progress, Slice
 from streams.model.decode import Record
 from streams.model.windows import Windows
@@ -23,7 +23,9 @@ _decode = msgspec.json.Decoder(Slice | Progress).decode
 _encode = msgspec.json.Encoder().encode
 TOPIC = topics.SLICES.name
 #: Slices applied between two checkpoints, at most (but for the last batch).
-MOST_WAITING = 20_000
+MOST_WAITING = 5_000
+#: How often the longer windows are published, seconds.
+WHOLE_EVERY_S = 10.0
 
 
 class _Partition:
@@ -32,6 +34,9 @@ class _Partition:
     def __init__(self, windows: Windows, origins: Iterable[str]) -> None:
         self.windows = windows
         self.applied = -1
+        #: The offset applied at the last look, and when all windows were taken last (epoch seconds).
+        self.looked_at = -1
+        self.whole_at = 0.0
         #: How many too late slices /metrics knows of.
         self.too_late = 0
         #: The newest watermark of each input partition; 0 until it has said something, None while it is idle.
@@ -100,6 +105,7 @@ class ScoreTask:
                 if record.value is not None and record.offset > owned.applied:
                     owned.apply(_decode(record.value))
             owned.applied = max(owned.applied, records[-1].offset)
+        self._waiting += len(records)
 
     def next_offset(self, topic: str, partition: int) -> int | None:
         """The offset after the last one applied; None for a partition not owned."""
@@ -108,27 +114,36 @@ class ScoreTask:
 
     @property
     def full(self) -> bool:
-        """Whether so many slices wait for a checkpoint that it would take long: one may touch hundreds of rows."""
+        """Whether so many slices are not acknowledged that a checkpoint of all windows should come now."""
         return self._waiting >= MOST_WAITING
 
     def collect(self, now: float) -> Effects:
-        """All window scores that changed since the last checkpoint."""
+        """Window scores that changed: of the shortest window each time, of all windows every few seconds.
+
+        A day's score hardly moves within a second, and every scope has one. Positions are acknowledged only with all
+        windows, so that what is read back after a crash is what has been published.
+        """
         effects = Effects()
-        self._waiting = 0
         for partition, owned in self._partitions.items():
-            if owned.applied + 1 == self._saved[partition]:
+            quiet = owned.applied == owned.looked_at
+            owned.looked_at = owned.applied
+            if quiet and owned.applied + 1 == self._saved[partition]:
                 continue
+            whole = quiet or self.full or now - owned.whole_at >= WHOLE_EVERY_S
             with self._lock:
-                watermark = owned.watermark()
-                scores = owned.windows.take_dirty(watermark)
-                if watermark:
+                scores = owned.windows.take_dirty(owned.watermark(), len(WINDOWS) if whole else 1)
+                if whole and (watermark := owned.watermark()):
                     owned.windows.forget(watermark - self._allowed_lateness)
             if scores:
                 effects.messages.append((topics.SCORES.name, [_message(score) for score in scores]))
             metrics.SCORES_TOO_LATE.inc(owned.windows.too_late - owned.too_late)
             owned.too_late = owned.windows.too_late
-            self._saved[partition] = owned.applied + 1
-            effects.positions[TOPIC, partition] = owned.applied + 1
+            if whole:
+                owned.whole_at = now
+                self._saved[partition] = owned.applied + 1
+                effects.positions[TOPIC, partition] = owned.applied + 1
+        if effects.positions:
+            self._waiting = 0
         return effects
 
     def drop(self) -> None:

@@ -9,7 +9,8 @@
 | effort | e^(-((attempts - 1)+ + transfers) / 3) |
 | wait | e^(-ln 2 (wait / tolerable wait)): a half at the tolerable wait |
 
-An absent component takes no part. A pending event has no x. The formulas are DOMAIN's; the README shows them to users.
+An absent component takes no part. A pending event has no x and no gap. The README shows the same
+formulas to users.
 """
 
 from math import exp, log
@@ -121,7 +122,9 @@ class Scorer:
             total += w_wait * wait
             weight += w_wait
 
-        if outcome is None or weight == 0.0:
+        if outcome is None:
+            return Experience(None, "unknown", None, promise, rating, sentiment, effort, wait, None)
+        if weight == 0.0:
             return Experience(None, "unknown", outcome, promise, rating, sentiment, effort, wait, u)
         x = total / weight
         return Experience(x, band(x), outcome, promise, rating, sentiment, effort, wait, u)

@@ -42,16 +42,31 @@ _json = msgspec.json.Encoder().encode
 _pack = msgspec.msgpack.Encoder().encode
 JourneyKey = tuple[str, str, str]
 Message = dict[str, object]
-#: A place's slot for its slice over all segments, with name and value for the slice of a segment pair.
-SliceSlot = int | tuple[int, tuple[str, str]]
+#: A place's slot with a segment pair, `ALL` for the slice over all segments.
+SliceSlot = tuple[int, str, str]
+Pairs = tuple[tuple[str, str], ...]
+#: A place's slot with all segment pairs of an event that slices are split by.
+EventKind = tuple[int, Pairs]
+ALL = ("", "")
+
+
+class Group:
+    """The slices that one kind of event (place and segment pairs) counts in, and the offset of the last such event."""
+
+    __slots__ = ("slices", "version")
+
+    def __init__(self) -> None:
+        self.slices: list[Slice] = []
+        self.version = -1
 
 
 class OpenBucket:
-    """The slices of one 10-second bucket that are in memory."""
+    """The slices of one 10-second bucket that are in memory; `groups` finds those of an event in one step."""
 
-    __slots__ = ("slices",)
+    __slots__ = ("groups", "slices")
 
     def __init__(self) -> None:
+        self.groups: dict[EventKind, Group] = {}
         self.slices: dict[SliceSlot, Slice] = {}
 
 
@@ -70,7 +85,7 @@ class Lane:
         self.origin = f"{topic}/{partition}"
         self.state = LaneState()
         self.buckets: Generations[int, OpenBucket] = Generations()
-        self.dirty: dict[int, Slice] = {}
+        self.dirty: dict[int, Group] = {}
         self.bucket_age = 0
         self.newest_arrival = 0.0
         #: The offset in the last snapshot.
@@ -83,7 +98,8 @@ class Outcome:
 
     scored: list[Message] = field(default_factory=list)
     rejected: list[Message] = field(default_factory=list)
-    rekeyed: list[Record] = field(default_factory=list)
+    #: Subject and record of each event that belongs to another partition.
+    rekeyed: list[tuple[bytes, Record]] = field(default_factory=list)
     duplicates: int = 0
     replayed: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -152,7 +168,7 @@ class Ingest:
         journey = self._journeys.young.get(key) or self._journeys.get(key)
         if journey is None:
             if own_lane and self._partition_of(subject.encode()) != self.partition:
-                outcome.rekeyed.append(record)
+                outcome.rekeyed.append((subject.encode(), record))
                 return
             journey = self._journeys.young[key] = RecentIds()
 
@@ -195,29 +211,28 @@ class Ingest:
         return late
 
     def _slices(self, lane: Lane, place: Place, segment: dict[str, str] | None, start: int, offset: int) -> list[Slice]:
-        """The slices that an event counts in."""
+        """The slices that an event counts in, marked as changed."""
         bucket = lane.buckets.young.get(start) or lane.buckets.get(start)
         if bucket is None:
             bucket = lane.buckets.young[start] = OpenBucket()
-        slices = bucket.slices
-        dirty = lane.dirty
-        number = place.slot
-        open_slice = slices.get(number)
-        if open_slice is None:
-            open_slice = slices[number] = _new_slice(place.cell, "", "", start, lane.origin, offset)
-        open_slice.version = offset
-        dirty[id(open_slice)] = open_slice
-        found = [open_slice]
-        if segment:
-            for pair in self._places.pairs(segment):
-                slot = (number, pair)
-                open_slice = slices.get(slot)
-                if open_slice is None:
-                    open_slice = slices[slot] = _new_slice(place.cell, *pair, start, lane.origin, offset)
-                open_slice.version = offset
-                dirty[id(open_slice)] = open_slice
-                found.append(open_slice)
-        return found
+        kind = (place.slot, tuple(self._places.pairs(segment)) if segment else ())
+        group = bucket.groups.get(kind)
+        if group is None:
+            group = bucket.groups[kind] = self._group(lane, bucket, place, kind[1], start, offset)
+        group.version = offset
+        lane.dirty[id(group)] = group
+        return group.slices
+
+    def _group(self, lane: Lane, bucket: OpenBucket, place: Place, pairs: Pairs, start: int, offset: int) -> Group:
+        """The slices of one kind of event in a bucket; those that no other kind has opened yet are opened."""
+        group = Group()
+        for name, value in (ALL, *pairs):
+            slot = (place.slot, name, value)
+            found = bucket.slices.get(slot)
+            if found is None:
+                found = bucket.slices[slot] = _new_slice(place.cell, name, value, start, lane.origin, offset)
+            group.slices.append(found)
+        return group
 
     def _source(self, lane: Lane, record: Record) -> tuple[int, int]:
         """Partition and offset in `touchpoint.events`, also of an event that was handed over."""
@@ -258,7 +273,7 @@ class Ingest:
         slices: list[tuple[str, bytes, bytes]] = []
         state: list[tuple[bytes, bytes | None]] = []
         for lane in self.lanes.values():
-            for changed in lane.dirty.values():
+            for changed in _changed(lane.dirty.values()):
                 key, value = changed.key, _json(changed)
                 slices.append((changed.tenant, key, value))
                 state.append((b"s" + key, value))
@@ -295,6 +310,11 @@ class Ingest:
         lane = self.lanes[topic]
         return Progress(lane.origin, lane.state.applied, None if idle else watermark(lane.state.sources))
 
+    def held(self) -> tuple[int, int]:
+        """How many journeys and how many slices are in memory."""
+        slices = sum(len(bucket.slices) for lane in self.lanes.values() for bucket in lane.buckets)
+        return len(self._journeys), slices
+
     def _let_buckets_go(self, lane: Lane) -> list[bytes]:
         lane.bucket_age += 1
         gone = [open_slice.key for _, bucket in lane.buckets.leave() for open_slice in bucket.slices.values()]
@@ -330,8 +350,17 @@ class Ingest:
         bucket = lane.buckets.get(stored.bucket)
         if bucket is None:
             bucket = lane.buckets.young[stored.bucket] = OpenBucket()
-        slot = self._places.slot(stored.cell)
-        bucket.slices[(slot, (stored.segment, stored.segment_value)) if stored.segment else slot] = stored
+        bucket.slices[self._places.slot(stored.cell), stored.segment, stored.segment_value] = stored
+
+
+def _changed(groups: Iterable[Group]) -> Iterable[Slice]:
+    """The slices of the groups, each once, with its version: the newest of its groups'."""
+    found: dict[int, Slice] = {}
+    for group in groups:
+        for one in group.slices:
+            one.version = max(one.version, group.version)
+            found[id(one)] = one
+    return found.values()
 
 
 def _cut(rejected: RejectedEvent) -> RejectedEvent:

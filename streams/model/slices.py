@@ -91,7 +91,7 @@ def _add_rare(s: Sums, data: TouchpointData, late: bool) -> None:
     s.late += late
     s.abandoned += data.outcome == "abandoned"
     s.pending += data.outcome == "pending"
-    if data.rating is not None:
+    if data.rating is not None and data.outcome != "pending":
         _add_rating(s, data.rating)
 
 

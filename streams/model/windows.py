@@ -61,8 +61,8 @@ class Windows:
         self._pending_old: list[bytes] = []
         self._pending_buckets: list[int] = []
         self._pending_scopes: list[int] = []
-        # Scope and position in WINDOWS of the series with marked rows.
-        self._dirty: set[tuple[int, int]] = set()
+        # For each of WINDOWS, the scopes whose series have marked rows.
+        self._dirty: list[set[int]] = [set() for _ in WINDOWS]
         self._ready: list[Score] = []
 
     def apply(self, item: Slice) -> None:
@@ -100,22 +100,23 @@ class Windows:
         if len(self._pending_new) >= _MOST_PENDING:
             self._add_pending()
 
-    def take_dirty(self, settled: float | None = None) -> list[Score]:
+    def take_dirty(self, settled: float | None = None, windows: int = len(WINDOWS)) -> list[Score]:
         """Marked rows, absolute, once, each with a new version; and clear their marks.
 
         With `settled` (epoch seconds) only rows that end by then, and the newest row of each scope; the others stay
         marked until their time comes. So a replay whose partitions progress unevenly gives each row about once.
-        A row of a segment pair in which every metric is unknown is left out. Events never get fewer, so a row once given
-        stays known.
+        A row of a segment pair in which every metric is unknown is left out. Events never get fewer, so a row once
+        given stays known. Only the first `windows` of WINDOWS, the shortest, are looked at.
         """
         self._add_pending()
         ready, self._ready = self._ready, []
-        if settled is None:
-            ready += self._take()
-            self._dirty.clear()
-        else:
-            ready += self._take([int(settled) + 1] * len(WINDOWS), newest=True)
-            self._dirty = {place for place in self._dirty if self._is_dirty(*place)}
+        for position in range(windows):
+            if settled is None:
+                ready += self._take(position)
+                self._dirty[position].clear()
+            else:
+                ready += self._take(position, int(settled) + 1, newest=True)
+                self._dirty[position] = {number for number in self._dirty[position] if self._is_dirty(number, position)}
         return ready
 
     def current(self, now: float) -> list[Score]:
@@ -149,7 +150,8 @@ class Windows:
         ]
         needed = min(first - window.length_s for first, window in zip(self._first, WINDOWS, strict=True))
         self._oldest_bucket = max(self._oldest_bucket, needed, settled)
-        self._ready += self._take(self._first)
+        for position, first in enumerate(self._first):
+            self._ready += self._take(position, first)
         while self._buckets and self._buckets[0] < self._oldest_bucket:
             del self._seen[heappop(self._buckets)]
         for number, scope in list(self._scopes.items()):
@@ -157,7 +159,10 @@ class Windows:
                 series.drop(first)
             if not any(scope.series):
                 del self._scopes[number], self._scope_numbers[scope.key]
-        self._dirty = {(number, position) for number, position in self._dirty if self._is_dirty(number, position)}
+        self._dirty = [
+            {number for number in numbers if self._is_dirty(number, position)}
+            for position, numbers in enumerate(self._dirty)
+        ]
         self._cells = {
             key: cell for key, cell in self._cells.items() if all(scope in self._scopes for scope in cell.scopes)
         }
@@ -203,16 +208,17 @@ class Windows:
             numbers = by_scope[starts[limits[:-1]]].tolist()
             for number, start, end in zip(numbers, limits, limits[1:], strict=False):
                 self._scopes[number].series[position].add(ats[start:end], totals[start:end])
-                self._dirty.add((number, position))
+                self._dirty[position].add(number)
         for pending in (self._pending_new, self._pending_old, self._pending_buckets, self._pending_scopes):
             pending.clear()
 
-    def _take(self, until: list[int] | None = None, newest: bool = False) -> list[Score]:
+    def _take(self, position: int, until: int | None = None, newest: bool = False) -> list[Score]:
+        window = WINDOWS[position]
         keys: list[tuple[ScopeKey, Window, int]] = []
         found: list[Rows] = []
-        for number, position in self._dirty:
-            scope, window = self._scopes[number], WINDOWS[position]
-            ends, totals = scope.series[position].take(None if until is None else until[position], newest)
+        for number in self._dirty[position]:
+            scope = self._scopes[number]
+            ends, totals = scope.series[position].take(until, newest)
             if scope.key.segment:
                 known = (totals[:, METRIC_COUNTS] >= max(1, self._minimum_n)).any(axis=1)
                 ends, totals = ends[known], totals[known]

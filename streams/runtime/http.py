@@ -1,4 +1,8 @@
-"""/metrics, /health and /ready of one process, served by a daemon thread."""
+"""/metrics, /health and /ready of one process, served by a daemon thread.
+
+/ready tells whether the process does its work right now, and if not, what it waits for. /health answers as long as the
+process lives: one that makes no sense to keep ends by itself (see watchdog).
+"""
 
 import threading
 from collections.abc import Callable

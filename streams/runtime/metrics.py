@@ -32,7 +32,7 @@ LAG = Gauge("corredor_lag_records", "Records not yet applied", ["topic", "partit
 LAST_EVENT = Gauge("corredor_source_last_event_timestamp_seconds", "Newest event time seen from a source", ["source"])
 WATERMARK = Gauge("corredor_watermark_timestamp_seconds", "Smallest event time still expected", ["partition"])
 RESTORE_SECONDS = Gauge("corredor_restore_seconds", "Time the last reading back of a partition's state took")
-STATE_VALUES = Gauge("corredor_state_values", "Values held in state", ["kind"])
+STATE_VALUES = Gauge("corredor_state_values", "Journeys and open slices held in memory", ["kind"])
 SCORES_TOO_LATE = Counter("corredor_scores_too_late_slices", "Slices older than the longest window keeps")
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.errors import StopProcess
 from streams.runtime import clients
@@ -17,6 +17,7 @@ _COMMIT_TRY_S = 10.0
 _TRANSACTION_MS = 600_000
 #: Records given to the producer at once: well below what its queue holds.
 _CHUNK = 50_000
+_LEADER_WAIT_S = 0.1
 
 
 class StateLog:
@@ -93,8 +94,7 @@ def read_back(settings: Settings, topic: str, partition: int, until: int | None 
     """
     reader = clients.consumer(settings, f"{settings.group}.read-back", **{"enable.partition.eof": True})
     try:
-        place = TopicPartition(topic, partition, OFFSET_BEGINNING)
-        low, high = reader.get_watermark_offsets(place, timeout=_READ_TIMEOUT_S)
+        low, high = _bounds(reader, TopicPartition(topic, partition))
         if settings.kafka_paced and low > 0:
             raise StopProcess(
                 f"the embedded Kafka has already dropped the beginning of {topic}/{partition}, so its state cannot be "
@@ -109,6 +109,19 @@ def read_back(settings: Settings, topic: str, partition: int, until: int | None 
         raise StopProcess(f"{topic}/{partition} cannot be read back: {error}") from error
     finally:
         reader.close()
+
+
+def _bounds(reader: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """First and next offset of a partition; a leader that is just being elected is waited for."""
+    deadline = time.monotonic() + _READ_TIMEOUT_S
+    while True:
+        try:
+            low, high = reader.get_watermark_offsets(place, timeout=_READ_TIMEOUT_S)
+            return low, high
+        except KafkaException as error:
+            if not error.args[0].retriable() or time.monotonic() > deadline:
+                raise
+            time.sleep(_LEADER_WAIT_S)
 
 
 def _read(reader: Consumer, topic: str, partition: int, end: int) -> dict[bytes, bytes]:

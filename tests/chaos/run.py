@@ -44,7 +44,7 @@ class Options:
     #: How long pauses and outages last; the outage of ClickHouse in the middle of the run.
     pause_s: float = 3.0
     outage_s: float = 0.0
-    session_timeout: float = 3.0
+    session_timeout: float = 4.0
     checkpoint_interval: float = 0.2
     #: Exactly these faults between the kills, instead of drawn ones.
     faults: list[Fault] | None = None

@@ -87,7 +87,7 @@ class World:
 def outputs(outcome: Outcome) -> Iterable[tuple[str, Any]]:
     yield from (("scored", message["value"]) for message in outcome.scored)
     yield from (("rejected", (message["key"], message["value"])) for message in outcome.rejected)
-    yield from (("rekeyed", item.offset) for item in outcome.rekeyed)
+    yield from (("rekeyed", item.offset) for _, item in outcome.rekeyed)
 
 
 @dataclass
@@ -237,7 +237,7 @@ def logs(draw: st.DrawFn, gaps: list[float], shared_journeys: bool) -> Log:
 
 
 LIMITS = settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -6,9 +6,11 @@ import signal
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Self
 
 import clickhouse_connect
 import psutil
@@ -17,13 +19,19 @@ from confluent_kafka import KafkaError, Message
 from schemas import topics
 from streams.runtime import clients, endpoints
 from streams.runtime.federation import get
-from streams.runtime.settings import Settings
+from streams.runtime.settings import Settings, load_settings
 from streams.runtime.supervisor import PROGRAM, as_environment
 from tests.builders import event
 from tests.conftest import wait_until
 
 CUSTOMERS = 500
 START_S = 90.0
+
+
+def own_settings(kafka: str, folder: Path, **changes: Any) -> Settings:
+    """Settings for a run of its own: free ports, a group and a data folder that nobody else has."""
+    group = f"test-{uuid.uuid4().hex[:8]}"
+    return load_settings(kafka=kafka, data_dir=folder / "data", group=group, metrics_port=0, query_port=0, **changes)
 
 
 class Running:
@@ -120,7 +128,7 @@ def running(settings: Settings, **changes: object) -> Iterator[Running]:
 
 
 class Feed:
-    """Publishes events in a thread of its own and counts those that Kafka has acknowledged."""
+    """Publishes events in a thread of its own and counts those that Kafka has acknowledged; a context manager."""
 
     def __init__(self, kafka: str, each_second: int = 300) -> None:
         self._each_second = each_second
@@ -152,6 +160,15 @@ class Feed:
         while not self._stop.wait(0.02):
             self.send(self._each_second // 50)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(10)
+        self._producer.purge()
+
     def start(self) -> None:
         """Let events flow."""
         self._thread.start()
@@ -166,22 +183,16 @@ class Feed:
         assert self.delivered == self.sent
         return self.sent
 
-    def give_up(self) -> None:
-        """End the flow; what is not delivered is not."""
-        self._stop.set()
-        self._thread.join(10)
-        self._producer.purge()
-
 
 def arrived(clickhouse: str) -> tuple[int, int]:
     """Events in ClickHouse as readers see them, and events counted by the slices."""
     client = clickhouse_connect.get_client(dsn=clickhouse)
     try:
-        (events,) = client.query("SELECT count() FROM events").first_row
-        (counted,) = client.query("SELECT coalesce(sum(n), 0) FROM slices WHERE segment = ''").first_row
+        events = client.query("SELECT count() FROM events").result_rows
+        counted = client.query("SELECT coalesce(sum(n), 0) FROM slices WHERE segment = ''").result_rows
     finally:
         client.close()
-    return int(events), int(counted)
+    return int(events[0][0]), int(counted[0][0])
 
 
 def wait_for_exactly(count: int, clickhouse: str, timeout_s: float = 60.0) -> None:

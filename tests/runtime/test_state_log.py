@@ -78,7 +78,7 @@ def test_a_write_that_was_not_committed_is_not_read(settings: Settings, kafka: C
     assert read_back(settings, TOPIC, 0) == {b"a": b"1", b"b": b"1"}
 
 
-def test_a_record_the_broker_refuses_stops_the_process(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_the_broker_refuses_stops_the_process(settings: Settings) -> None:
     log = StateLog(settings, TOPIC, 0)
     with pytest.raises(StopProcess):
         log.write([(b"a", b"x" * 9_000_000)])

@@ -113,6 +113,9 @@ class FakeKafka:
     def assignment(self) -> list[TopicPartition]:
         return []
 
+    def list_topics(self, _topic: str, timeout: float) -> None:
+        """It is always there."""
+
     def pause(self, _partitions: list[TopicPartition]) -> None:
         self._world.effects.append(("pause",))
 
