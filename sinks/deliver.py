@@ -110,8 +110,8 @@ class Deliver:
         """Why rows do not flow, or None if they do. From any thread."""
         if self._stop.is_set():
             return "it is ending"
-        if self._no_kafka or self._no_clickhouse:
-            return self._no_kafka or self._no_clickhouse
+        if waits := self._no_kafka or self._no_clickhouse or WAITS.notable():
+            return waits
         return None if self._assigned else "its partitions are not assigned yet"
 
     def _step(self) -> None:
@@ -230,7 +230,9 @@ class Deliver:
             self._written[batch.topic, partition] = offset
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._written.items()]
         try:
-            answers = self._kafka.commit(offsets=offsets, asynchronous=False)
+            # Without Kafka this takes as long as librdkafka finds right, a minute and more.
+            with WAITS.on("kafka", "the acknowledgement of what is written"):
+                answers = self._kafka.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             metrics.COMMIT_FAILURES.inc()
             log.warning("Kafka did not take the commit, it is repeated: %s", error)
@@ -260,7 +262,8 @@ class Deliver:
     def _look_for_kafka(self) -> None:
         """See whether Kafka answers: librdkafka only goes on trying, and tells nobody."""
         try:
-            self._kafka.list_topics(topics.SCORED.name, timeout=_LOOK_TIMEOUT_S)
+            # Not through the consumer: what it learns about one topic alone makes it join its group anew.
+            self._producer.list_topics(topics.SCORED.name, timeout=_LOOK_TIMEOUT_S)
         except KafkaException as error:
             if self._no_kafka is None:
                 detail = f"it does not answer ({error.args[0].str()})"

@@ -5,7 +5,7 @@ summand to a multiple of 2^-32, so a sum of n values may differ by n * 1.2e-10 a
 rolling windows.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import exp, log
 from typing import Any
 
@@ -108,10 +108,13 @@ def _pairs(data: TouchpointData, corridor: CorridorMap) -> list[tuple[str, str]]
     return found
 
 
-def slices(events: Iterable[Event], corridor: CorridorMap) -> dict[tuple[Cell, int], dict[str, Any]]:
+def slices(
+    events: Iterable[Event], corridor: CorridorMap, rounded: bool = False
+) -> dict[tuple[Cell, int], dict[str, Any]]:
     """All sums by cell and bucket, over partitions and parts, of events in published order (duplicates are dropped).
 
-    The fields are those of `schemas.slice.Sums`; `waits` is the histogram.
+    The fields are those of `schemas.slice.Sums`; `waits` is the histogram. With `rounded` every summand is a multiple
+    of 2^-32, as docs/decisions/003-exact-sums.md has it: then the sums are the program's, bit for bit.
     """
     events = list(events)
     by_name = {touchpoint.name: touchpoint for touchpoint in corridor.touchpoints}
@@ -120,7 +123,7 @@ def slices(events: Iterable[Event], corridor: CorridorMap) -> dict[tuple[Cell, i
     for partition, offset, _, event in accepted(events):
         data = event.data
         touchpoint = by_name.get(data.touchpoint)
-        amounts = _amounts(data, corridor, touchpoint)
+        amounts = _amounts(data, corridor, touchpoint, _round if rounded else float)
         amounts["late"] = int((partition, offset) in late)
         bucket = int(event.time.timestamp() // BUCKET_S) * BUCKET_S
         for name, value in _pairs(data, corridor):
@@ -157,7 +160,13 @@ def wait_key(wait_ms: int) -> int:
     return key
 
 
-def _amounts(data: TouchpointData, corridor: CorridorMap, touchpoint: Touchpoint | None) -> dict[str, Any]:
+def _round(value: float) -> float:
+    return round(value * 2**32) / 2**32
+
+
+def _amounts(
+    data: TouchpointData, corridor: CorridorMap, touchpoint: Touchpoint | None, summand: Callable[[float], float]
+) -> dict[str, Any]:
     """What one event adds to each sum."""
     scored = experience(data, corridor, touchpoint)
     x, u, wait = scored["x"], scored["gap"], data.wait_ms
@@ -166,21 +175,21 @@ def _amounts(data: TouchpointData, corridor: CorridorMap, touchpoint: Touchpoint
     rating = data.rating if data.outcome != "pending" else None
     answer = _share(data) if rating is not None else 0.0
     kind = rating.instrument if rating is not None else None
-    ease = 1 + 6 * answer if kind == "ces" else 0.0
+    ease = summand(1 + 6 * answer) if kind == "ces" else 0.0
     return {
         "n": 1,
         "scored": int(x is not None),
-        "sum_x": x or 0.0,
-        "sum_xx": x * x if x is not None else 0.0,
+        "sum_x": summand(x or 0.0),
+        "sum_xx": summand(x * x) if x is not None else 0.0,
         "negative": int(x is not None and x < 0.4),
         "neutral": int(x is not None and 0.4 <= x < 0.7),
         "positive": int(x is not None and x >= 0.7),
         "gap_n": int(u is not None),
-        "gap_sum": u or 0.0,
+        "gap_sum": summand(u or 0.0),
         "gap_broken": int(u is not None and u < 0),
         "wait_n": int(wait is not None),
-        "wait_log_sum": log_wait,
-        "wait_log_sum2": log_wait * log_wait,
+        "wait_log_sum": summand(log_wait),
+        "wait_log_sum2": summand(log_wait * log_wait),
         "wait_satisfied": int(wait is not None and wait <= tolerable),
         "wait_tolerating": int(wait is not None and tolerable < wait <= 4 * tolerable),
         "nps_n": int(kind == "nps"),
@@ -190,7 +199,7 @@ def _amounts(data: TouchpointData, corridor: CorridorMap, touchpoint: Touchpoint
         "csat_top": int(kind == "csat" and 1 + 4 * answer >= 4),
         "ces_n": int(kind == "ces"),
         "ces_sum": ease,
-        "ces_sum2": ease * ease,
+        "ces_sum2": summand(ease * ease),
         "abandoned": int(data.outcome == "abandoned"),
         "pending": int(data.outcome == "pending"),
         "late": 0,

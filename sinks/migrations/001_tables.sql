@@ -67,7 +67,7 @@ CREATE TABLE IF NOT EXISTS corredor.touchpoint_events
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(time)
-ORDER BY (tenant, touchpoint, time, source_partition, source_offset)
+ORDER BY (tenant, touchpoint, time, source, id, subject, journey)
 TTL toDateTime(received_at) + INTERVAL 400 DAY
 COMMENT 'Accepted touchpoint events with their experience. Read the view corredor.events, which shows each event once';
 

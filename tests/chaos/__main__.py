@@ -3,6 +3,7 @@
 import random
 import sys
 import tempfile
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,14 +49,17 @@ def main(
     console.print(f"chaos: {rounds} rounds, seed {seed}")
     with tempfile.TemporaryDirectory(prefix="corredor-chaos-", ignore_cleanup_errors=True) as temporary:
         folder = keep or Path(temporary)
-        with LocalKafka(folder) as broker, _progress() as progress:
+        folder.mkdir(parents=True, exist_ok=True)
+        with LocalKafka(folder) as broker, _progress() as progress, (folder / "chaos.log").open("w") as log:
+            started = time.monotonic()
             task = progress.add_task("starting", total=rounds)
 
             def tell(figures: Figures, what: str) -> None:
+                print(f"{time.monotonic() - started:.1f} {figures.rounds} {what}", file=log, flush=True)
                 progress.update(task, completed=figures.rounds, description=what)
 
             figures = run(options, broker, folder, tell)
-    result = {"options": asdict(options), "figures": {**asdict(figures), "recovery_s": figures.recovery()}}
+    result = {"options": asdict(options), "figures": figures.as_dict()}
     json.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
     console.print(_table(figures))
     for example in figures.verdict.examples:

@@ -1,6 +1,6 @@
 """Compares what ClickHouse holds with what the log demands, row for row."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import clickhouse_connect
@@ -56,10 +56,6 @@ class Verdict:
         """Keep the first few examples of what differs."""
         if len(self.examples) < _EXAMPLES:
             self.examples.append(text)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 class Judge:

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tests.chaos.judge import Judge, Verdict
 from tests.chaos.ledger import Ledger
 from tests.chaos.plan import Fault, Round, plan
 from tests.chaos.publisher import Publisher
-from tests.chaos.system import System
+from tests.chaos.system import Death, System
 from tests.pipeline.drained import wait_until_drained
 
 _PATIENCE_S = 180.0
@@ -63,8 +63,23 @@ class Figures:
     recoveries: list[float] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
     #: Processes that ended by themselves: name, code and the end of the log.
-    deaths: list[Any] = field(default_factory=list)
+    deaths: list[Death] = field(default_factory=list)
     verdict: Verdict = field(default_factory=Verdict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "rounds": self.rounds,
+            "seconds": self.seconds,
+            "done": dict(sorted(self.done.items())),
+            "kills": self.kills,
+            "starts": self.starts,
+            "rebalances": self.rebalances,
+            "recovery_s": self.recovery(),
+            "recoveries_s": [round(seconds, 2) for seconds in self.recoveries],
+            "deaths": [asdict(death) for death in self.deaths],
+            "verdict": asdict(self.verdict),
+        }
 
     def recovery(self) -> dict[str, float]:
         """Median and maximum, seconds."""

@@ -134,6 +134,7 @@ class Feed:
         self._each_second = each_second
         self._producer = clients.producer(Settings(kafka=kafka))
         self._stop = threading.Event()
+        self._lock, self._counting = threading.Lock(), threading.Lock()
         self._thread = threading.Thread(target=self._go, daemon=True)
         self._template = json.dumps(event(time.time(), id="%s", subject="%s"))
         self.sent = 0
@@ -142,19 +143,22 @@ class Feed:
     def send(self, count: int) -> None:
         """Publish `count` events, as fast as it goes."""
         for _ in range(count):
-            subject = f"c-{self.sent % CUSTOMERS}"
+            with self._lock:
+                number, self.sent = self.sent, self.sent + 1
+            subject = f"c-{number % CUSTOMERS}"
+            value = self._template % (f"e-{number}", subject)
             while True:
                 try:
-                    value = self._template % (f"e-{self.sent}", subject)
                     self._producer.produce(topics.EVENTS.name, value, subject, on_delivery=self._delivered)
                     break
                 except BufferError:
                     self._producer.poll(0.05)
-            self.sent += 1
             self._producer.poll(0)
 
     def _delivered(self, error: KafkaError | None, _message: Message) -> None:
-        self.delivered += error is None
+        # Both threads poll, and so both may come here.
+        with self._counting:
+            self.delivered += error is None
 
     def _go(self) -> None:
         while not self._stop.wait(0.02):

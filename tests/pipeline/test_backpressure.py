@@ -47,8 +47,8 @@ def test_a_kafka_that_is_away_for_longer_than_a_session_is_waited_for(local_kafk
         feed.start()
         worker, sink = group.child("worker"), group.child("sink")
         local_kafka.stop()
-        eventually(lambda: "waits for Kafka" in group.not_ready("worker-1"), 20, group)
-        eventually(lambda: "waits for Kafka" in group.not_ready("sink"), 20, group)
+        eventually(lambda: "for Kafka: " in group.not_ready("worker-1"), 20, group)
+        eventually(lambda: "for Kafka: " in group.not_ready("sink"), 20, group)
         # Longer than the session, and than a worker without an excuse may stand still.
         eventually(lambda: _waited(group, "worker-1", "kafka") > 14, 30, group)
         eventually(lambda: _waited(group, "sink", "kafka") > 8, 30, group)

@@ -113,9 +113,6 @@ class FakeKafka:
     def assignment(self) -> list[TopicPartition]:
         return []
 
-    def list_topics(self, _topic: str, timeout: float) -> None:
-        """It is always there."""
-
     def pause(self, _partitions: list[TopicPartition]) -> None:
         self._world.effects.append(("pause",))
 
@@ -139,3 +136,6 @@ class FakeProducer:
     def flush(self, _timeout: float) -> int:
         self._world.effects.append(("flush",))
         return 0
+
+    def list_topics(self, _topic: str, timeout: float) -> None:
+        """It is always there."""
