@@ -52,6 +52,9 @@ class Worker:
         self.ready = "the partitions are not assigned yet"
         self.watchdog = Watchdog(settings, Probe(settings).readable, end_process)
         self._unowned = ExitStack()
+        self._taking: asyncio.Task[None] | None = None
+        #: How often partitions were given up; a take-over that began before the last time stops.
+        self._revocations = 0
 
         sink, worker = settings.sink_group, settings.worker_group
         ingest_box = Outbox(
@@ -63,7 +66,14 @@ class Worker:
             },
         )
         score_box = Outbox(settings, {topics.SCORES.name: [sink]})
-        self.ingest = IngestTask(settings, corridor, ingest_box, partitioner(inputs), counts[topics.SLICES.name])
+        self.ingest = IngestTask(
+            settings,
+            corridor,
+            ingest_box,
+            partitioner(inputs),
+            counts[topics.SLICES.name],
+            lambda topic, partition, following: self.app.consumer.caught_up(topic, partition, following),
+        )
         self.score = ScoreTask(settings, corridor, inputs)
         self.checkpoints = (
             Checkpointer(self.ingest, ingest_box, self._commit),
@@ -86,29 +96,40 @@ class Worker:
     # -- assignment ----------------------------------------------------------------------------------------------
 
     async def _assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
+        """Take the partitions over in the background: aiokafka sends no heartbeat before this returns."""
+        self._unowned.close()
+        self.ready = "state is being read back"
+        self._taking = asyncio.create_task(self._take_over(assigned, self._revocations))
+
+    async def _take_over(self, assigned: set[TP], revocations: int) -> None:
+        def still_ours() -> bool:
+            return self._revocations == revocations
+
         try:
-            self.ready = "state is being read back"
-            self._unowned.close()
             places = [(tp.topic, tp.partition) for tp in assigned]
             positions = await asyncio.to_thread(Positions.fetch, self.settings, self.settings.worker_group, places)
             owned = {topic: {tp.partition for tp in assigned if tp.topic == topic} for topic in topics_read()}
             if owned[topics.EVENTS.name] != owned[topics.REKEYED.name]:
                 raise StopProcess("the two lanes of a partition were assigned to different workers")
-            await self.ingest.assign(owned[topics.EVENTS.name], positions)
-            await self.score.assign(owned[topics.SLICES.name], positions)
-            self.ready = ""
-            self.owning.set()
-            log.info("owns partitions %s", {topic: sorted(owned[topic]) for topic in owned})
-        except Exception as error:  # noqa: BLE001 - Faust would log it and go on without state
+            await self.ingest.assign(owned[topics.EVENTS.name], positions, still_ours)
+            await self.score.assign(owned[topics.SLICES.name], positions, still_ours)
+            if still_ours():
+                self.ready = ""
+                self.owning.set()
+                log.info("owns partitions %s", {topic: sorted(owned[topic]) for topic in owned})
+        except Exception as error:  # noqa: BLE001 - nobody waits for this task, and without state nothing may go on
             self.fail(error)
 
     async def _revoked(self, _app: Any, _revoked: set[TP], **_: Any) -> None:
         try:
             self.ready = "the partitions are being assigned anew"
             self.owning.clear()
+            self._revocations += 1
             self._await_partitions()
+            if self._taking is not None:
+                await self._taking
             await self.checkpoint()
-        except Exception as error:  # noqa: BLE001 - see `_assigned`
+        except Exception as error:  # noqa: BLE001 - Faust would log it and go on
             # What was not acknowledged is done again by the next owner.
             log.warning("the checkpoint before giving partitions up failed: %s", error)
             self.ingest.drop()

@@ -16,7 +16,7 @@ from streams.runtime.outbox import Outbox
 from streams.runtime.partitioner import partitioner
 from streams.runtime.positions import Positions
 from streams.runtime.settings import Settings
-from streams.runtime.state_log import StateLog, read_back
+from streams.runtime.state_log import READ_AT_A_TIME, StateLog, read_back
 
 #: A lane without a record for this long, and with none waiting, holds no watermark back. Seconds.
 IDLE_AFTER_S = 5.0
@@ -35,11 +35,14 @@ class IngestTask:
         outbox: Outbox,
         partition_of: Callable[[bytes], int],
         slice_partitions: int,
+        caught_up: Callable[[str, int, int], bool],
     ) -> None:
+        """`caught_up` says of topic, partition and next offset whether nothing is left to apply."""
         self._settings = settings
         self._corridor = corridor
         self._outbox = outbox
         self._partition_of = partition_of
+        self._caught_up = caught_up
         self._slice_partitions = slice_partitions
         self._slice_partition_of = partitioner(slice_partitions)
         self._partitions: dict[int, Ingest] = {}
@@ -52,8 +55,11 @@ class IngestTask:
         self._arrived: list[tuple[float, int]] = []
         self._leaving: list[tuple[float, int]] = []
 
-    async def assign(self, partitions: Iterable[int], positions: Positions) -> None:
-        """Own exactly these partitions; the state of new ones is read back. Raises StopProcess if it cannot be."""
+    async def assign(self, partitions: Iterable[int], positions: Positions, still_ours: Callable[[], bool]) -> None:
+        """Own exactly these partitions; the state of new ones is read back, several at a time.
+
+        Stops early once `still_ours` says no. Raises StopProcess if state cannot be read back.
+        """
         wanted = set(partitions)
         for partition in set(self._partitions) - wanted:
             del self._partitions[partition], self._logs[partition]
@@ -61,13 +67,21 @@ class IngestTask:
             # Another worker may have had it in the meantime.
             if any(positions.of(topic, partition) != lane.saved + 1 for topic, lane in state.lanes.items()):
                 del self._partitions[partition], self._logs[partition]
-        for partition in sorted(wanted - set(self._partitions)):
-            started = time.monotonic()
-            self._partitions[partition] = await asyncio.to_thread(self._restore, partition, positions)
-            metrics.RESTORE_SECONDS.set(time.monotonic() - started)
-            self._last_record.update({(partition, topic): time.monotonic() for topic in LANES})
 
-    def _restore(self, partition: int, positions: Positions) -> Ingest:
+        async def take(partition: int) -> None:
+            async with at_a_time:
+                if still_ours():
+                    started = time.monotonic()
+                    state, unpublished = await asyncio.to_thread(self._restore, partition, positions)
+                    self._partitions[partition] = state
+                    self._unpublished += unpublished
+                    metrics.RESTORE_SECONDS.set(time.monotonic() - started)
+                    self._last_record.update({(partition, topic): time.monotonic() for topic in LANES})
+
+        at_a_time = asyncio.Semaphore(READ_AT_A_TIME)
+        await asyncio.gather(*(take(partition) for partition in sorted(wanted - set(self._partitions))))
+
+    def _restore(self, partition: int, positions: Positions) -> tuple[Ingest, list[tuple[str, bytes, bytes]]]:
         # First fence whoever had the partition, then read what is final.
         self._logs[partition] = StateLog(self._settings, topics.STATE_INGEST.name, partition)
         state = Ingest(partition, self._corridor, self._partition_of)
@@ -77,8 +91,7 @@ class IngestTask:
             positions.check(topic, partition, lane.state.applied)
             # State may be ahead of what was acknowledged: the next checkpoint makes up for it, even if no event comes.
             lane.saved = positions.of(topic, partition) - 1
-        self._unpublished += state.unacknowledged({topic: positions.of(topic, partition) for topic in LANES})
-        return state
+        return state, state.unacknowledged({topic: positions.of(topic, partition) for topic in LANES})
 
     async def apply(self, topic: str, partition: int, records: Sequence[Record]) -> None:
         """Apply a batch and publish what it led to; a batch of a partition no longer owned is left to its new owner."""
@@ -142,7 +155,9 @@ class IngestTask:
         """Tell all readers of slices how far each lane has come, when that changed."""
         told = []
         for topic in LANES:
-            idle = time.monotonic() - self._last_record[partition, topic] > IDLE_AFTER_S
+            quiet = time.monotonic() - self._last_record[partition, topic] > IDLE_AFTER_S
+            # A lane that has only not been served yet is not idle: its records would come too late for their scores.
+            idle = quiet and self._caught_up(topic, partition, state.lanes[topic].state.applied + 1)
             progress = state.progress(topic, idle)
             if not idle and progress.watermark is None:
                 # Its first records may still come: until it has said something, it holds the watermark back.

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -17,7 +17,7 @@ from streams.runtime import metrics
 from streams.runtime.checkpoint import Effects
 from streams.runtime.positions import Positions
 from streams.runtime.settings import Settings
-from streams.runtime.state_log import read_back
+from streams.runtime.state_log import READ_AT_A_TIME, read_back
 
 _decode = msgspec.json.Decoder(Slice | Progress).decode
 _encode = msgspec.json.Encoder().encode
@@ -26,6 +26,8 @@ TOPIC = topics.SLICES.name
 MOST_WAITING = 5_000
 #: How often the longer windows are published, seconds.
 WHOLE_EVERY_S = 10.0
+#: A look at offset n gives its rows versions from n * 2^24: room for 16 million rows, and for offsets to 5 * 10^11.
+VERSION_BITS = 24
 
 
 class _Partition:
@@ -37,6 +39,8 @@ class _Partition:
         #: The offset applied at the last look, and when all windows were taken last (epoch seconds).
         self.looked_at = -1
         self.whole_at = 0.0
+        #: The version of the last row given to a checkpoint.
+        self.version = 0
         #: How many too late slices /metrics knows of.
         self.too_late = 0
         #: The newest watermark of each input partition; 0 until it has said something, None while it is idle.
@@ -65,6 +69,7 @@ class ScoreTask:
             for topic in (topics.EVENTS, topics.REKEYED)
             for partition in range(input_partitions)
         ]
+        self._started_us = time.time_ns() // 1000
         self._partitions: dict[int, _Partition] = {}
         #: /metrics reads the windows from threads of its own.
         self._lock = threading.Lock()
@@ -72,18 +77,27 @@ class ScoreTask:
         # Slices applied since the last checkpoint.
         self._waiting = 0
 
-    async def assign(self, partitions: Iterable[int], positions: Positions) -> None:
-        """Own exactly these partitions; slices acknowledged before are read back. Raises StopProcess."""
+    async def assign(self, partitions: Iterable[int], positions: Positions, still_ours: Callable[[], bool]) -> None:
+        """Own exactly these partitions; slices acknowledged before are read back.
+
+        Stops early once `still_ours` says no. Raises StopProcess.
+        """
         wanted = set(partitions)
         for partition in list(self._partitions):
             if partition not in wanted or positions.of(TOPIC, partition) != self._saved[partition]:
                 del self._partitions[partition]
-        for partition in sorted(wanted - set(self._partitions)):
-            self._partitions[partition] = await asyncio.to_thread(self._restore, partition, positions)
-            self._saved[partition] = positions.of(TOPIC, partition)
+
+        async def take(partition: int) -> None:
+            async with at_a_time:
+                if still_ours():
+                    self._partitions[partition] = await asyncio.to_thread(self._restore, partition, positions)
+                    self._saved[partition] = positions.of(TOPIC, partition)
+
+        at_a_time = asyncio.Semaphore(READ_AT_A_TIME)
+        await asyncio.gather(*(take(partition) for partition in sorted(wanted - set(self._partitions))))
 
     def _restore(self, partition: int, positions: Positions) -> _Partition:
-        owned = _Partition(Windows(time.time_ns() // 1000, self._minimum_n), self._origins)
+        owned = _Partition(Windows(0, self._minimum_n), self._origins)
         committed = positions.of(TOPIC, partition)
         for value in read_back(self._settings, TOPIC, partition, committed).values():
             owned.apply(_decode(value))
@@ -131,7 +145,9 @@ class ScoreTask:
                 continue
             whole = quiet or self.full or now - owned.whole_at >= WHOLE_EVERY_S
             with self._lock:
+                owned.windows.version = max(owned.version, self._version(owned))
                 scores = owned.windows.take_dirty(owned.watermark(), len(WINDOWS) if whole else 1)
+                owned.version = owned.windows.version
                 if whole and (watermark := owned.watermark()):
                     owned.windows.forget(watermark - self._allowed_lateness)
             if scores:
@@ -145,6 +161,13 @@ class ScoreTask:
         if effects.positions:
             self._waiting = 0
         return effects
+
+    def _version(self, owned: _Partition) -> int:
+        """Where the versions of the next rows start: by the log alone, so that no clock of any owner can bend them.
+
+        The embedded Kafka begins its log anew with each run, so there it is the clock that tells the runs apart.
+        """
+        return self._started_us if self._settings.kafka_paced else (owned.applied + 1) << VERSION_BITS
 
     def drop(self) -> None:
         """Own nothing any more; what was not acknowledged is done again by the next owner."""

@@ -18,12 +18,13 @@ from schemas.errors import RejectEvent
 from schemas.event import TouchpointEvent
 from schemas.rejection import RejectedEvent
 from schemas.scored import ScoredEvent
-from schemas.slice import Cell, Progress, Slice
+from schemas.slice import Progress, Slice
 from streams.model.clocks import FORGET_S, SourceClock, forget_silent, watermark
 from streams.model.decode import Record, check_times, decode
 from streams.model.duplicates import RecentIds, identity
 from streams.model.experience import Experience
 from streams.model.generations import Generations
+from streams.model.open_slice import OpenSlice
 from streams.model.places import Place, Places
 from streams.model.slices import add, bucket_of
 
@@ -56,7 +57,7 @@ class Group:
     __slots__ = ("slices", "version")
 
     def __init__(self) -> None:
-        self.slices: list[Slice] = []
+        self.slices: list[OpenSlice] = []
         self.version = -1
 
 
@@ -67,7 +68,7 @@ class OpenBucket:
 
     def __init__(self) -> None:
         self.groups: dict[EventKind, Group] = {}
-        self.slices: dict[SliceSlot, Slice] = {}
+        self.slices: dict[SliceSlot, OpenSlice] = {}
 
 
 class LaneState(msgspec.Struct):
@@ -210,7 +211,9 @@ class Ingest:
             clock.seen_at = received_at
         return late
 
-    def _slices(self, lane: Lane, place: Place, segment: dict[str, str] | None, start: int, offset: int) -> list[Slice]:
+    def _slices(
+        self, lane: Lane, place: Place, segment: dict[str, str] | None, start: int, offset: int
+    ) -> list[OpenSlice]:
         """The slices that an event counts in, marked as changed."""
         bucket = lane.buckets.young.get(start) or lane.buckets.get(start)
         if bucket is None:
@@ -230,7 +233,8 @@ class Ingest:
             slot = (place.slot, name, value)
             found = bucket.slices.get(slot)
             if found is None:
-                found = bucket.slices[slot] = _new_slice(place.cell, name, value, start, lane.origin, offset)
+                cell = place.cell._replace(segment=name, segment_value=value)
+                found = bucket.slices[slot] = OpenSlice(cell, start, lane.origin, offset)
             group.slices.append(found)
         return group
 
@@ -298,11 +302,12 @@ class Ingest:
         For the moment after reading back: state is written before the slices, so a crash may have come in between.
         """
         return [
-            (open_slice.tenant, open_slice.key, _json(open_slice))
+            (message.tenant, message.key, _json(message))
             for lane in self.lanes.values()
             for bucket in lane.buckets
             for open_slice in bucket.slices.values()
             if open_slice.version >= positions[lane.topic]
+            for message in (open_slice.message(),)
         ]
 
     def progress(self, topic: str, idle: bool) -> Progress:
@@ -317,7 +322,7 @@ class Ingest:
 
     def _let_buckets_go(self, lane: Lane) -> list[bytes]:
         lane.bucket_age += 1
-        gone = [open_slice.key for _, bucket in lane.buckets.leave() for open_slice in bucket.slices.values()]
+        gone = [open_slice.message().key for _, bucket in lane.buckets.leave() for open_slice in bucket.slices.values()]
         if lane.bucket_age >= BUCKET_AGE and lane.buckets.age(steps=BUCKET_AGE):
             lane.bucket_age = 0
         return [b"s" + key for key in gone]
@@ -350,17 +355,17 @@ class Ingest:
         bucket = lane.buckets.get(stored.bucket)
         if bucket is None:
             bucket = lane.buckets.young[stored.bucket] = OpenBucket()
-        bucket.slices[self._places.slot(stored.cell), stored.segment, stored.segment_value] = stored
+        bucket.slices[self._places.slot(stored.cell), stored.segment, stored.segment_value] = OpenSlice.of(stored)
 
 
-def _changed(groups: Iterable[Group]) -> Iterable[Slice]:
+def _changed(groups: Iterable[Group]) -> list[Slice]:
     """The slices of the groups, each once, with its version: the newest of its groups'."""
-    found: dict[int, Slice] = {}
+    found: dict[int, OpenSlice] = {}
     for group in groups:
         for one in group.slices:
             one.version = max(one.version, group.version)
             found[id(one)] = one
-    return found.values()
+    return [one.message() for one in found.values()]
 
 
 def _cut(rejected: RejectedEvent) -> RejectedEvent:
@@ -371,23 +376,6 @@ def _cut(rejected: RejectedEvent) -> RejectedEvent:
         key=rejected.key and rejected.key[:_CUT_KEY],
         raw=rejected.raw and rejected.raw[:_CUT_RAW],
         headers={},
-    )
-
-
-def _new_slice(cell: Cell, segment: str, value: str, start: int, origin: str, part: int) -> Slice:
-    return Slice(
-        tenant=cell.tenant,
-        touchpoint=cell.touchpoint,
-        channel=cell.channel,
-        stage=cell.stage,
-        actor=cell.actor,
-        contact=cell.contact,
-        segment=segment,
-        segment_value=value,
-        bucket=start,
-        origin=origin,
-        part=part,
-        version=part,
     )
 
 

@@ -37,9 +37,9 @@ class _Cell(NamedTuple):
 class Windows:
     """Window scores of every scope, kept up to date from slices.
 
-    `minimum_n` is the map's: below it a metric is unknown. `version` is where the versions of scores start: give the
-    clock in microseconds, so that they also increase from one run of the program to the next. The events of an identity
-    (cell, bucket, origin, part) never get fewer from version to version.
+    `minimum_n` is the map's: below it a metric is unknown. `version` is the one before the next score's; it may be
+    raised at any time, so that versions also increase from one owner of the slices to the next. The events of an
+    identity (cell, bucket, origin, part) never get fewer from version to version.
     """
 
     def __init__(self, version: int, minimum_n: int) -> None:

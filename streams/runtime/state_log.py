@@ -15,6 +15,8 @@ _READ_TIMEOUT_S = 60.0
 _COMMIT_TRY_S = 10.0
 #: A transaction that is not committed after this long is aborted by the broker. Milliseconds.
 _TRANSACTION_MS = 600_000
+#: Partitions read back side by side: most of the time is waiting for the broker.
+READ_AT_A_TIME = 4
 #: Records given to the producer at once: well below what its queue holds.
 _CHUNK = 50_000
 _LEADER_WAIT_S = 0.1

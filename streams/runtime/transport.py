@@ -67,6 +67,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 class BatchConsumer(driver.Consumer):
     """A consumer of batches whose offsets are committed by checkpoints alone."""
 
+    def on_init(self) -> None:
+        """Called by the service when it is made."""
+        super().on_init()
+        # The last offset handed to the agents, by topic and partition.
+        self._handed: dict[tuple[str, int], int] = {}
+
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -74,6 +80,7 @@ class BatchConsumer(driver.Consumer):
         """One message for a list of records; its offset is that of the first, its value the list."""
         records: list[Any] = record
         first = records[0]
+        self._handed[tp.topic, tp.partition] = records[-1].offset
         return ConsumerMessage(
             tp.topic,
             tp.partition,
@@ -102,6 +109,19 @@ class BatchConsumer(driver.Consumer):
         if assignment is None:
             return {}
         return {(tp.topic, tp.partition): assignment.state_value(tp).highwater or 0 for tp in assignment.tps}
+
+    def caught_up(self, topic: str, partition: int, following: int) -> bool:
+        """Whether nothing is left to apply from offset `following` on, as the last fetch saw it; False before one."""
+        consumer = self._thread._consumer
+        subscription = consumer._subscription.subscription if consumer is not None else None
+        assignment = subscription.assignment if subscription is not None else None
+        place = driver.ensure_aiokafka_TP(TP(topic, partition))
+        if assignment is None or place not in assignment.tps:
+            return False
+        state = assignment.state_value(place)
+        if state.highwater is None or not state.has_valid_position or state.position < state.highwater:
+            return False
+        return self._handed.get((topic, partition), -1) < following
 
     async def commit_positions(self, positions: Mapping[TP, int]) -> None:
         """Commit exactly these positions (the offset after the last one applied). Raises what aiokafka raises."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from tests.chaos.plan import Fault, Kill, Round
-from tests.chaos.system import FAKETIME, System
+from tests.chaos.system import System
 
 _PATIENCE_S = 120.0
 MOST_WORKERS = 3
@@ -64,8 +64,6 @@ def _leave(system: System, round_: Round, pause_s: float) -> None:
 
 def _clock(system: System, round_: Round, pause_s: float) -> None:
     """A worker's clock jumps, and jumps back. It is the only worker meanwhile, so everything passes through it."""
-    if not FAKETIME.exists():
-        return
     others = list(system.workers)
     odd = system.join(clock=True)
     for child in others:
