@@ -82,8 +82,8 @@ def running(settings: Settings, data: str) -> Iterator[Supervisor]:
         yield supervisor
 
 
-#: The interval of a mean is the root of sum(x^2) - n mean^2: where all x are nearly equal, a double has only the root of
-#: its precision left, 1e-8, times 1.96 on a scale of 100.
+#: The interval of a mean is the root of sum(x^2) - n mean^2: where all x are nearly equal, a double has only the root
+#: of its precision left, 1e-8, times 1.96 on a scale of 100.
 ROOTS = {"score_low", "score_high", "ces_low", "ces_high"}
 
 
