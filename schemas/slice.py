@@ -112,9 +112,9 @@ class Slice(Sums, gc=False, kw_only=True, omit_defaults=True, tag_field="kind", 
 class Progress(Struct, frozen=True, tag_field="kind", tag="progress"):
     """How far one input partition has come: goes with the slices, so that readers know what they have seen.
 
-    `watermark` (epoch seconds) is the smallest event time still expected: the minimum over the live sources of the newest
-    event time seen; None while the partition is idle and nothing is expected. `applied` is the offset of the last event
-    counted, -1 for none.
+    `watermark` (epoch seconds) is the smallest event time still expected: the minimum over the live sources of the
+    newest event time seen; None while the partition is idle and nothing is expected. `applied` is the offset of the
+    last event counted, -1 for none.
     """
 
     origin: str
