@@ -5,11 +5,14 @@ BIN := $(VENV)/bin
 # Processes that run the tests. Tests on Apache Kafka share one broker and stay together.
 JOBS ?= 2
 ARGS ?=
+# Of `make chaos`: how many kills; a seed repeats a run.
+ROUNDS ?= 100
+SEED ?=
 PACKAGES := command schemas sinks sources streams
 CODE := $(PACKAGES) bench tests scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format bench generate kafka clean
+.PHONY: help venv demo test chaos check format bench generate kafka clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 14
@@ -33,6 +36,10 @@ demo: $(VENV)/.runtime ## Show the whole: simulated customers, scores that move,
 test: $(VENV)/.dev ## Run all tests (ARGS="-k name" to choose; JOBS=n processes)
 	@$(BIN)/python -m scripts.kafka_jars --if-possible
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+chaos: $(VENV)/.dev ## Kill, stop and cut off processes at random, then compare all results (ROUNDS=100 SEED=n ARGS="...")
+	@$(BIN)/python -m scripts.kafka_jars
+	@$(BIN)/python -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: $(VENV)/.dev ## Check format, lint, types, import contracts and generated files
 	@$(BIN)/ruff format --check $(CODE)
