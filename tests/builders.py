@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from schemas.corridor import CorridorMap, Defaults, Duration, Label, Segment, Touchpoint
-from schemas.slice import Sums
 
 #: 2026-11-21T10:00:00Z, epoch seconds: the arrival of a record that names none.
 NOW = 1_795_255_200.0
@@ -63,14 +62,3 @@ def corridor(**defaults: Any) -> CorridorMap:
     )
     segments = (Segment("region", LABEL, ("north", "south")), Segment("carrier", LABEL))
     return CorridorMap("test", LABEL, touchpoints, Defaults(**defaults), segments)
-
-
-_ADDITIVE = tuple(name for name in Sums.__struct_fields__ if name != "waits")
-
-
-def merge(into: Sums, other: Sums) -> None:
-    """Add `other` to `into`."""
-    for name in _ADDITIVE:
-        setattr(into, name, getattr(into, name) + getattr(other, name))
-    for key, count in other.waits.items():
-        into.waits[key] = into.waits.get(key, 0) + count

@@ -1,4 +1,4 @@
-"""Adding one event to slices: exact, whatever the order."""
+"""Adding one event to slices, and merging slices: exact, whatever the order."""
 
 from collections.abc import Iterable
 from math import log
@@ -111,3 +111,14 @@ def _add_rating(s: Sums, rating: Rating) -> None:
         s.ces_n += 1
         s.ces_sum += answer
         s.ces_sum2 += exact(answer * answer)
+
+
+_ADDITIVE = tuple(name for name in Sums.__struct_fields__ if name != "waits")
+
+
+def merge(into: Sums, other: Sums) -> None:
+    """Add `other` to `into`."""
+    for name in _ADDITIVE:
+        setattr(into, name, getattr(into, name) + getattr(other, name))
+    for key, count in other.waits.items():
+        into.waits[key] = into.waits.get(key, 0) + count

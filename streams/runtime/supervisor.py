@@ -318,8 +318,15 @@ def as_environment(settings: Settings) -> dict[str, str]:
     return {f"CORREDOR_{name.upper()}": str(value) for name, value in values.items()}
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A loopback port that nobody has right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody has right now, and that was not given before: its owner may not have taken it yet."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:
+            _given.add(port)
+            return port

@@ -31,7 +31,7 @@ def main(
     fault: Annotated[
         list[str] | None, typer.Option(help="Exactly this fault between the kills; can be repeated; `none`: no fault.")
     ] = None,
-    json: Annotated[Path, typer.Option(help="Where the figures are written.")] = Path("chaos.json"),
+    json: Annotated[Path, typer.Option(help="Where the figures are written.")] = Path(".corredor/chaos.json"),
     keep: Annotated[Path | None, typer.Option(help="Keep logs and data in this folder.")] = None,
 ) -> None:
     """Break the running system at random, and compare what it stores with an offline computation, row for row."""
@@ -60,6 +60,7 @@ def main(
 
             figures = run(options, broker, folder, tell)
     result = {"options": asdict(options), "figures": figures.as_dict()}
+    json.parent.mkdir(parents=True, exist_ok=True)
     json.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
     console.print(_table(figures))
     for example in figures.verdict.examples:

@@ -8,6 +8,7 @@ some of its events are late), and poison: whatever must be rejected.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from pathlib import Path
 from random import Random
 
@@ -136,5 +137,6 @@ def _poison(rng: Random) -> Iterator[_Draft]:
     values: list[bytes | None] = [path.read_bytes() for path in sorted(_INVALID.glob("*.json"))]
     values.remove((_INVALID / "index.json").read_bytes())
     values += [None, b"", b"\x00", b"\xff\xfe", b"[" * 20_000, b" " * (MAX_EVENT_BYTES + 1), rng.randbytes(300)]
-    while True:
-        yield _Draft(rng.choice(values), None)
+    rng.shuffle(values)
+    for value in cycle(values):
+        yield _Draft(value, None)

@@ -7,6 +7,7 @@ import clickhouse_connect
 import numpy as np
 
 from schemas.corridor import CorridorMap
+from schemas.event import TouchpointEvent
 from schemas.slice import Cell, Sums
 from streams.model.places import Places
 from tests import offline
@@ -244,6 +245,5 @@ def _unlike(got: dict[str, Any], waits: dict[int, int], exact: Sums, plain: dict
     return ""
 
 
-def _micros(event: Any) -> int:
-    seconds = event.time.timestamp()
-    return round(seconds * 1e6)
+def _micros(event: TouchpointEvent) -> int:
+    return round(event.time.timestamp() * 1e6)

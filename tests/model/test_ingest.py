@@ -17,9 +17,10 @@ from schemas.slice import Slice, Sums
 from streams.model import ingest
 from streams.model.decode import UnreadableValue
 from streams.model.ingest import DUPLICATE_HORIZON_S, ORIGIN_HEADER, Ingest, Outcome
+from streams.model.slices import merge
 from streams.model.windows import Windows
 from tests import offline
-from tests.builders import NOW, Record, corridor, event, merge, record
+from tests.builders import NOW, Record, corridor, event, record
 
 EVENTS, REKEYED = topics.EVENTS.name, topics.REKEYED.name
 DAY = 86_400.0

@@ -21,7 +21,8 @@ from schemas import topics
 from schemas.slice import Slice, Sums
 from streams.model import ingest
 from streams.model.ingest import ORIGIN_HEADER, Ingest, Outcome, Snapshot
-from tests.builders import NOW, Record, corridor, event, merge, record
+from streams.model.slices import merge
+from tests.builders import NOW, Record, corridor, event, record
 
 EVENTS, REKEYED = topics.EVENTS.name, topics.REKEYED.name
 LANES = (EVENTS, REKEYED)

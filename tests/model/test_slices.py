@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from schemas.event import TouchpointData
 from schemas.slice import Slice, Sums
 from streams.model.experience import Scorer
-from streams.model.slices import WAIT_RATIO, add, bucket_of, wait_key
-from tests.builders import corridor, merge
+from streams.model.slices import WAIT_RATIO, add, bucket_of, merge, wait_key
+from tests.builders import corridor
 
 SCORER = Scorer(corridor(), None)
 TOLERABLE_MS = 60_000.0
