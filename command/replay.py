@@ -146,7 +146,7 @@ class _Run:
         from streams.runtime.settings import load_settings
 
         # Larger batches: the embedded cluster hands out one batch for each fetch.
-        publisher = Publisher(resolve(load_settings()), linger_ms=20 if self.speed == "max" else 5)
+        publisher = Publisher(resolve(load_settings()))
         total = self.order.count if self.limit is None else min(self.limit, self.order.count)
         task = bar.add_task("publishing events", total=total, rate="")
         started = shown = time.monotonic()

@@ -35,9 +35,9 @@ class Publisher:
     Use it as a context manager: leaving it flushes. Not thread-safe.
     """
 
-    def __init__(self, settings: Settings, topic: str = EVENTS.name, linger_ms: int = 5) -> None:
-        """Events travel in batches of `linger_ms`. Where the cluster's log is short, it keeps to the readers' pace."""
-        self._producer = clients.producer(settings, **{"linger.ms": linger_ms})
+    def __init__(self, settings: Settings, topic: str = EVENTS.name) -> None:
+        """Where the cluster's log is short, it keeps to the readers' pace."""
+        self._producer = clients.producer(settings)
         self._topic = topic
         # Does nothing unless `settings.kafka_paced`.
         self._pacer = Pacer(settings, topic, groups=[settings.worker_group])

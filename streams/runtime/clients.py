@@ -22,7 +22,8 @@ def producer(settings: Settings, **extra: Any) -> Producer:
             "acks": "all",
             "partitioner": "murmur2_random",
             "compression.type": "lz4",
-            "linger.ms": 5,
+            # The embedded cluster answers a fetch with one batch of each partition: small batches would make it crawl.
+            "linger.ms": 50 if settings.kafka_paced else 5,
             "message.max.bytes": 8 * 1024 * 1024,
             "queue.buffering.max.messages": 1_000_000,
             "queue.buffering.max.kbytes": 262_144,
