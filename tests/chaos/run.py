@@ -121,6 +121,8 @@ def run(options: Options, broker: LocalKafka, folder: Path, tell: Tell = lambda 
                 _drain(settings, publisher, system)
                 tell(figures, "comparing")
                 figures.verdict = judge.judge()
+                verdict = figures.verdict
+                tell(figures, f"{verdict.published} events, {verdict.faults or 'exact'}")
                 if figures.verdict.faults:
                     break
         _count(system, figures)
