@@ -37,11 +37,9 @@ def command(
     Within a minute faults show: a carrier delivers late, the checkout fails, the call centre overflows. Meanwhile
     `corredor query`, `corredor status` and any Kafka client work from another terminal.
     """
-    import signal
-
     from rich.live import Live
 
-    from command.run import panel
+    from command.run import obey_signals, panel
     from schemas.corridor import Duration
     from schemas.errors import UsageError
     from schemas.loader import load_map
@@ -68,10 +66,7 @@ def command(
         err.print(line, markup=False, highlight=False)
 
     supervisor = Supervisor(settings, publishers=[simulator], tell=tell)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(
-            number, lambda *_: supervisor.hurry.set() if supervisor.stop_asked.is_set() else supervisor.stop_asked.set()
-        )
+    obey_signals(supervisor)
     view = View(corridor, language, faults)
     try:
         with err.status("starting Kafka, ClickHouse and the workers"):

@@ -22,8 +22,6 @@ def command(
 
     Ctrl-C ends them in order and loses nothing; a second Ctrl-C hurries.
     """
-    import signal
-
     from schemas.loader import load_map
     from streams.runtime.settings import load_settings
     from streams.runtime.supervisor import Supervisor
@@ -33,14 +31,7 @@ def command(
     supervisor = Supervisor(
         settings, sink=not no_sink, tell=lambda line: err.print(line, markup=False, highlight=False, style="yellow")
     )
-
-    def on_signal(*_: object) -> None:
-        if supervisor.stop_asked.is_set():
-            supervisor.hurry.set()
-        supervisor.stop_asked.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
+    obey_signals(supervisor)
     try:
         with err.status("starting"):
             supervisor.start()
@@ -50,6 +41,19 @@ def command(
     finally:
         with err.status("stopping; Ctrl-C again to hurry"):
             supervisor.stop()
+
+
+def obey_signals(supervisor: "Supervisor") -> None:
+    """Ctrl-C and SIGTERM ask the group to stop; a second one hurries."""
+    import signal
+
+    def on_signal(*_: object) -> None:
+        if supervisor.stop_asked.is_set():
+            supervisor.hurry.set()
+        supervisor.stop_asked.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
 
 
 def panel(supervisor: "Supervisor") -> "Panel":

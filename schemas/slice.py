@@ -68,6 +68,11 @@ class Sums(Struct, gc=False):
     waits: dict[int, int] = {}
 
 
+def key_of(cell: Cell, bucket: int, origin: str, part: int) -> bytes:
+    """The identity of a slice as a JSON list."""
+    return json.encode((*cell, bucket, origin, part))
+
+
 class Slice(Sums, gc=False, kw_only=True, omit_defaults=True, tag_field="kind", tag="touchpoint"):
     """One message of `experience.slices`, one row of `experience_slices`: absolute, never a delta.
 
@@ -106,7 +111,7 @@ class Slice(Sums, gc=False, kw_only=True, omit_defaults=True, tag_field="kind", 
     @property
     def key(self) -> bytes:
         """The identity as a JSON list: the message key, so that compaction keeps the newest version."""
-        return json.encode((*self.cell, self.bucket, self.origin, self.part))
+        return key_of(self.cell, self.bucket, self.origin, self.part)
 
 
 class Progress(Struct, frozen=True, tag_field="kind", tag="progress"):

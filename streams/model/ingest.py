@@ -17,15 +17,14 @@ from schemas.corridor import CorridorMap
 from schemas.errors import RejectEvent
 from schemas.event import TouchpointEvent
 from schemas.rejection import RejectedEvent
-from schemas.scored import ScoredEvent
 from schemas.slice import Progress, Slice
 from streams.model.clocks import FORGET_S, SourceClock, forget_silent, watermark
 from streams.model.decode import Record, check_times, decode
 from streams.model.duplicates import RecentIds, identity
-from streams.model.experience import Experience
 from streams.model.generations import Generations
 from streams.model.open_slice import OpenSlice
 from streams.model.places import Place, Places
+from streams.model.scored import scored_event
 from streams.model.slices import add, bucket_of
 
 #: A journey's recent ids are remembered exactly this long after its last event arrived: when it leaves memory (after
@@ -192,7 +191,7 @@ class Ingest:
             outcome.late += 1
         if event.recordedtime is not None:
             outcome.lateness.append(event.recordedtime.timestamp() - event_time)
-        scored = _scored(record, event, event_time, place, experience, late, self._source(lane, record))
+        scored = scored_event(record, event, event_time, place, experience, late, self._source(lane, record))
         outcome.scored.append({"key": subject.encode(), "value": _json(scored)})
 
     def _advance_clock(self, lane: Lane, source: str, event_time: float, received_at: float) -> bool:
@@ -322,7 +321,7 @@ class Ingest:
 
     def _let_buckets_go(self, lane: Lane) -> list[bytes]:
         lane.bucket_age += 1
-        gone = [open_slice.message().key for _, bucket in lane.buckets.leave() for open_slice in bucket.slices.values()]
+        gone = [open_slice.key for _, bucket in lane.buckets.leave() for open_slice in bucket.slices.values()]
         if lane.bucket_age >= BUCKET_AGE and lane.buckets.age(steps=BUCKET_AGE):
             lane.bucket_age = 0
         return [b"s" + key for key in gone]
@@ -376,86 +375,4 @@ def _cut(rejected: RejectedEvent) -> RejectedEvent:
         key=rejected.key and rejected.key[:_CUT_KEY],
         raw=rejected.raw and rejected.raw[:_CUT_RAW],
         headers={},
-    )
-
-
-def _scored(
-    record: Record,
-    event: TouchpointEvent,
-    event_time: float,
-    place: Place,
-    experience: Experience,
-    late: bool,
-    source: tuple[int, int],
-) -> ScoredEvent:
-    data = event.data
-    cell = place.cell
-    subject = event.subject
-    expected = actual = tolerance = unit = better = None
-    if (expectation := data.expectation) is not None:
-        expected, actual, tolerance = expectation.expected, expectation.actual, expectation.tolerance
-        unit, better = expectation.unit, expectation.better
-    value = low = high = instrument = None
-    if (rating := data.rating) is not None:
-        value, low, high, instrument = rating.value, rating.min, rating.max, rating.instrument
-    amount_minor = currency = None
-    if (money := data.value) is not None:
-        amount_minor, currency = money.amount_minor, money.currency
-    # Positional, because keywords would double the cost of this call. The order is that of ScoredEvent's fields.
-    return ScoredEvent(
-        cell.tenant,
-        cell.touchpoint,
-        place.channel or "unknown",
-        place.stage or "unknown",
-        data.actor,
-        place.contact,
-        subject,
-        data.journey or subject,
-        event.source,
-        event.id,
-        event_time,
-        record.timestamp / 1000.0,
-        data.outcome,
-        experience.band,
-        source[0],
-        source[1],
-        msgspec.Raw(record.value or b""),
-        experience.x,
-        experience.outcome,
-        experience.promise,
-        experience.rating,
-        experience.sentiment,
-        experience.effort,
-        experience.wait,
-        experience.gap,
-        data.initiator,
-        event.recordedtime.timestamp() if event.recordedtime is not None else None,
-        expected,
-        actual,
-        tolerance,
-        unit,
-        better,
-        value,
-        low,
-        high,
-        instrument,
-        data.sentiment,
-        data.wait_ms,
-        data.active_ms,
-        data.attempts,
-        data.transfers,
-        data.queue_depth,
-        data.servers,
-        data.segment or {},
-        data.aspects or {},
-        amount_minor,
-        currency,
-        data.audience,
-        data.change,
-        event.dataschema,
-        event.traceparent,
-        event.correlationid,
-        event.causationid,
-        place.mapped,
-        late,
     )

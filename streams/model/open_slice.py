@@ -3,7 +3,7 @@
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from schemas.slice import Cell, Slice, Sums
+from schemas.slice import Cell, Slice, Sums, key_of
 
 if TYPE_CHECKING:
     _Fields = Sums
@@ -42,6 +42,11 @@ class OpenSlice(_Fields):
             setattr(found, name, getattr(stored, name))
         found.version = stored.version
         return found
+
+    @property
+    def key(self) -> bytes:
+        """The key of the slice's message."""
+        return key_of(self.cell, self.bucket, self.origin, self.part)
 
     def message(self) -> Slice:
         """The slice as it is published and stored."""
