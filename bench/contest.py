@@ -13,7 +13,7 @@ from confluent_kafka import TopicPartition
 
 from bench.clusters import Cluster
 from bench.collect import Collector, Merged, events, merged, plain_events
-from bench.contestants import BATCH, COUNTS, DONE, OUTPUT_TOPIC, READY, SHORT_TOPIC, TABLE
+from bench.contestants import BATCH, COUNTS, DONE, IDS_TABLE, OUTPUT_TOPIC, READY, SHORT_TOPIC, SUMS_TABLE
 from bench.feed import Cell, Feed
 from bench.process import Contestant, Usage, start
 from schemas import topics
@@ -37,7 +37,8 @@ class Kind:
     ready: str = READY
     #: Printed after the last event; empty: it is done when its group has committed everything.
     done: str = ""
-    extra_topics: Sequence[str] = ()
+    #: Faust's own Tables, each with a changelog topic.
+    tables: Sequence[str] = ()
 
 
 OWN = Kind(
@@ -48,15 +49,23 @@ OWN = Kind(
 )
 GUIDE = Kind(
     "a",
-    "Faust as its guide shows",
+    "Faust as its guide shows, the same work",
+    ("-m", "bench.contestants.guide_whole"),
+    topic=SHORT_TOPIC,
+    done=DONE,
+    tables=(SUMS_TABLE, IDS_TABLE),
+)
+GUIDE_LESS = Kind(
+    "a-less",
+    "Faust as its guide shows, less work",
     ("-m", "bench.contestants.guide"),
     topic=SHORT_TOPIC,
     done=DONE,
-    extra_topics=(OUTPUT_TOPIC,),
+    tables=(SUMS_TABLE,),
 )
 BY_HAND = Kind("b", "the same work by hand, without Faust", ("-m", "bench.contestants.by_hand"))
 MINIMAL = Kind("c", "by hand, decode + x + sums only", ("-m", "bench.contestants.minimal"))
-KINDS = (OWN, GUIDE, BY_HAND, MINIMAL)
+KINDS = (OWN, GUIDE, GUIDE_LESS, BY_HAND, MINIMAL)
 
 
 @dataclass(slots=True)
@@ -87,20 +96,18 @@ def run(kind: Kind, cluster: Cluster, settings: Settings, number: int, limit_s: 
     """One run on a fresh cluster; raises StopProcess if it fails or takes longer than `limit_s` after its start."""
     feed = cluster.feeds[kind.topic]
     group = f"bench.{kind.name}.{number}"
-    extra = [*kind.extra_topics]
-    if kind is GUIDE:
-        extra.append(f"{group}.worker-{TABLE}-changelog")
+    extra = [OUTPUT_TOPIC, *(f"{group}.worker-{name}-changelog" for name in kind.tables)] if kind.tables else []
     fresh = cluster.fresh(settings.model_copy(update={"group": group}), extra)
     port = free_port()
-    command = [*kind.command, *([str(len(feed.events))] if kind is GUIDE else [])]
+    command = [*kind.command, *([str(len(feed.events))] if kind.tables else [])]
     collector = Collector(fresh)
     contestant = start(kind.label, command, _environment(fresh, port), {"ready": kind.ready, "done": kind.done or "\0"})
     try:
         began, ended = _time(kind, contestant, fresh, cluster.ends[kind.topic], limit_s)
         batch = _mean_batch(port) if kind is OWN else 1.0
-        if kind is GUIDE:
+        if kind.tables:
             _wait_for(contestant, COUNTS)
-        contestant.end(gently=kind is not GUIDE)
+        contestant.end(gently=not kind.tables)
         newest = collector.finish()
     finally:
         contestant.end(gently=False)
@@ -149,7 +156,13 @@ def _time(
 
 def check(results: Sequence[Result], feed: Feed, short: Feed) -> list[str]:
     """What is proven equal, in words; raises StopProcess where it is not."""
-    expected = {OWN: feed.distinct, BY_HAND: feed.distinct, MINIMAL: feed.counts, GUIDE: short.counts}
+    expected = {
+        OWN: feed.distinct,
+        BY_HAND: feed.distinct,
+        MINIMAL: feed.counts,
+        GUIDE: short.distinct,
+        GUIDE_LESS: short.counts,
+    }
     for result in results:
         wanted = expected[result.kind]
         if result.counts != wanted:

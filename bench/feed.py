@@ -34,6 +34,15 @@ class Feed:
     counts: Counter[Cell] = field(default_factory=Counter)
     #: Without them.
     distinct: Counter[Cell] = field(default_factory=Counter)
+    _seen: set[tuple[str, str]] = field(default_factory=set)
+
+    def add(self, event: TouchpointEvent, key: bytes, value: bytes) -> None:
+        """One event more; `value` is its encoded form."""
+        cell = event.data.touchpoint, bucket_of(event.time.timestamp())
+        self.events.append((key, value))
+        self.counts[cell] += 1
+        self.distinct[cell] += (event.source, event.id) not in self._seen
+        self._seen.add((event.source, event.id))
 
     @property
     def mean_bytes(self) -> float:
@@ -45,15 +54,8 @@ def simulated(count: int, now: float | None = None) -> Feed:
     """`count` events that end about now, so that none lies in the future; but for their times always the same."""
     start = (time.time() if now is None else now) - count / DENSITY - 60.0
     feed = Feed()
-    seen: set[tuple[str, str]] = set()
     for _, event in simulate(SEED, start, DENSITY, flat=True):
-        cell = event.data.touchpoint, bucket_of(event.time.timestamp())
-        feed.events.append((event.subject.encode(), encode(event)))
-        feed.counts[cell] += 1
-        identity = (event.source, event.id)
-        if identity not in seen:
-            seen.add(identity)
-            feed.distinct[cell] += 1
+        feed.add(event, event.subject.encode(), encode(event))
         if len(feed.events) == count:
             return feed
     raise StopProcess("the simulator ended early")
@@ -61,10 +63,9 @@ def simulated(count: int, now: float | None = None) -> Feed:
 
 def first(feed: Feed, count: int) -> Feed:
     """The first `count` events of a feed."""
-    part = Feed(feed.events[:count])
-    for _, value in part.events:
-        event = _decode(value)
-        part.counts[event.data.touchpoint, bucket_of(event.time.timestamp())] += 1
+    part = Feed()
+    for key, value in feed.events[:count]:
+        part.add(_decode(value), key, value)
     return part
 
 

@@ -9,7 +9,9 @@ DONE = "bench done"
 BATCH = "bench batch"
 COUNTS = "bench counts"
 
-#: The first part of the events, for the contestant that is too slow for all of them, and where its results go.
+#: The first part of the events, for the contestants that are too slow for all of them, and where their results go.
 SHORT_TOPIC = "bench.short"
 OUTPUT_TOPIC = "bench.short.scored"
-TABLE = "sums"
+#: Their Tables: sums by place and window, and what the one that drops duplicates remembers.
+SUMS_TABLE = "sums"
+IDS_TABLE = "ids"

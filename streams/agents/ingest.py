@@ -50,7 +50,7 @@ class IngestTask:
         # Slices read back of which it is unknown whether they were published.
         self._unpublished: list[tuple[str, bytes, bytes]] = []
         self._last_record: dict[tuple[int, str], float] = {}
-        self._told: dict[tuple[int, str], bytes] = {}
+        self._told: dict[tuple[int, str], tuple[bytes, int]] = {}
         # (arrival of the batch's first record, records): not yet in a checkpoint, and in the one under way.
         self._arrived: list[tuple[float, int]] = []
         self._leaving: list[tuple[float, int]] = []
@@ -163,9 +163,11 @@ class IngestTask:
                 # Its first records may still come: until it has said something, it holds the watermark back.
                 continue
             value = msgspec.json.encode(progress)
-            if self._told.get((partition, topic)) == value:
+            # An idle lane says so again and again: the others may have gone on since.
+            told_now = value, idle and int(time.monotonic() / IDLE_AFTER_S)
+            if self._told.get((partition, topic)) == told_now:
                 continue
-            self._told[partition, topic] = value
+            self._told[partition, topic] = told_now
             if progress.watermark is not None:
                 metrics.WATERMARK.labels(partition).set(progress.watermark)
             key = msgspec.json.encode(("progress", progress.origin))

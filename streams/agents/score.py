@@ -12,7 +12,7 @@ from schemas.corridor import CorridorMap
 from schemas.score import WINDOWS, Score
 from schemas.slice import Progress, Slice
 from streams.model.decode import Record
-from streams.model.windows import Windows
+from streams.model.score_partition import ScorePartition
 from streams.runtime import metrics
 from streams.runtime.checkpoint import Effects
 from streams.runtime.positions import Positions
@@ -30,33 +30,6 @@ WHOLE_EVERY_S = 10.0
 VERSION_BITS = 24
 
 
-class _Partition:
-    """One partition of `experience.slices`: all slices of the tenants that live there."""
-
-    def __init__(self, windows: Windows, origins: Iterable[str]) -> None:
-        self.windows = windows
-        self.applied = -1
-        #: The offset applied at the last look, and when all windows were taken last (epoch seconds).
-        self.looked_at = -1
-        self.whole_at = 0.0
-        #: The version of the last row given to a checkpoint.
-        self.version = 0
-        #: How many too late slices /metrics knows of.
-        self.too_late = 0
-        #: The newest watermark of each input partition; 0 until it has said something, None while it is idle.
-        self.watermarks: dict[str, float | None] = dict.fromkeys(origins, 0.0)
-
-    def apply(self, message: Slice | Progress) -> None:
-        if isinstance(message, Slice):
-            self.windows.apply(message)
-        else:
-            self.watermarks[message.origin] = message.watermark
-
-    def watermark(self) -> float | None:
-        """The smallest event time that any input partition still expects; None while all are idle."""
-        return min((mark for mark in self.watermarks.values() if mark is not None), default=None)
-
-
 class ScoreTask:
     """The partitions of the score agent that this worker owns. Its state is what the slices topic says."""
 
@@ -70,7 +43,7 @@ class ScoreTask:
             for partition in range(input_partitions)
         ]
         self._started_us = time.time_ns() // 1000
-        self._partitions: dict[int, _Partition] = {}
+        self._partitions: dict[int, ScorePartition] = {}
         #: /metrics reads the windows from threads of its own.
         self._lock = threading.Lock()
         self._saved: dict[int, int] = {}
@@ -96,16 +69,15 @@ class ScoreTask:
         at_a_time = asyncio.Semaphore(READ_AT_A_TIME)
         await asyncio.gather(*(take(partition) for partition in sorted(wanted - set(self._partitions))))
 
-    def _restore(self, partition: int, positions: Positions) -> _Partition:
-        owned = _Partition(Windows(0, self._minimum_n), self._origins)
+    def _restore(self, partition: int, positions: Positions) -> ScorePartition:
+        owned = ScorePartition(self._minimum_n, self._origins)
         committed = positions.of(TOPIC, partition)
         for value in read_back(self._settings, TOPIC, partition, committed).values():
             owned.apply(_decode(value))
         # What is marked and not settled has not been published yet, and stays.
         owned.windows.take_dirty(owned.watermark())
-        if watermark := owned.watermark():
-            # What was let go before stays so: the log may no longer hold all of it.
-            owned.windows.forget(watermark - self._allowed_lateness)
+        # What was let go before stays so: the log may no longer hold all of it.
+        owned.forget(self._allowed_lateness)
         owned.applied = committed - 1
         return owned
 
@@ -148,8 +120,8 @@ class ScoreTask:
                 owned.windows.version = max(owned.version, self._version(owned))
                 scores = owned.windows.take_dirty(owned.watermark(), len(WINDOWS) if whole else 1)
                 owned.version = owned.windows.version
-                if whole and (watermark := owned.watermark()):
-                    owned.windows.forget(watermark - self._allowed_lateness)
+                if whole:
+                    owned.forget(self._allowed_lateness)
             if scores:
                 effects.messages.append((topics.SCORES.name, [_message(score) for score in scores]))
             metrics.SCORES_TOO_LATE.inc(owned.windows.too_late - owned.too_late)
@@ -162,7 +134,7 @@ class ScoreTask:
             self._waiting = 0
         return effects
 
-    def _version(self, owned: _Partition) -> int:
+    def _version(self, owned: ScorePartition) -> int:
         """Where the versions of the next rows start: by the log alone, so that no clock of any owner can bend them.
 
         The embedded Kafka begins its log anew with each run, so there it is the clock that tells the runs apart.

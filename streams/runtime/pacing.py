@@ -22,7 +22,7 @@ DEFAULT_BUDGET_BYTES = 2 * 1024 * 1024
 RECORD_OVERHEAD_BYTES = 80
 #: How often the committed offsets are asked for while waiting, and how long readers may stand still. Seconds.
 POLL_S = 0.03
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 class Pacer:

@@ -90,7 +90,7 @@ class StateLog:
 
 
 def read_back(settings: Settings, topic: str, partition: int, until: int | None = None) -> dict[bytes, bytes]:
-    """The newest value of every key of a partition, up to offset `until` (default: its end). Blocks.
+    """The newest value of every key of a partition up to offset `until` (default: its end), in offset order. Blocks.
 
     Raises StopProcess if the broker does not answer for a minute, and on a short log whose beginning is gone.
     """
@@ -147,9 +147,8 @@ def _read(reader: Consumer, topic: str, partition: int, end: int) -> dict[bytes,
             if message.offset() >= end:
                 return newest
             key, value = message.key(), message.value()
-            if value is None:
-                newest.pop(key, None)
-            else:
+            newest.pop(key, None)
+            if value is not None:
                 newest[key] = value
             if message.offset() == end - 1:
                 return newest
