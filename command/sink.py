@@ -23,6 +23,7 @@ def command(
     from command.output import out
     from sinks.service import serve
     from streams.runtime.settings import load_settings
+    from streams.runtime.watchdog import end_process
 
     settings = load_settings(metrics_port=metrics_port, query_port=query_port)
     if settings.kafka in ("embedded", "local"):
@@ -34,4 +35,9 @@ def command(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    serve(settings, stop, lambda line: out.print(line, markup=False, highlight=False, soft_wrap=True))
+    serve(
+        settings,
+        stop,
+        lambda line: out.print(line, markup=False, highlight=False, soft_wrap=True),
+        lambda message: end_process(message, blocked=True),
+    )

@@ -5,8 +5,9 @@ import os
 import threading
 from collections.abc import Callable
 
-from sinks.clickhouse import ClickHouse, StoreAway, chdb_path, shown
+from sinks.clickhouse import INSERT_TIMEOUT_S, ClickHouse, StoreAway, chdb_path, shown
 from sinks.deliver import Deliver, consumer
+from sinks.hangs import WatchedStore
 from sinks.http_query import QueryServer
 from sinks.migrate import migrate
 from sinks.retriable import Backoff
@@ -17,9 +18,12 @@ from streams.runtime.waiting import WAITS
 log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, stop: threading.Event, ready: Callable[[str], None]) -> None:
+def serve(
+    settings: Settings, stop: threading.Event, ready: Callable[[str], None], hangs: Callable[[str], None]
+) -> None:
     """Run until `stop`; `settings.kafka` is an address. `ready` gets one line once everything listens.
 
+    For an insert that does not end `hangs` is called with a message, from another thread; it has to end the process.
     Raises StopProcess and UsageError with what to do. If the shutdown takes longer than its timeout, or a query still
     runs in the engine at its end, the process ends at once: nothing is lost, for what was not acknowledged comes again.
     """
@@ -40,14 +44,18 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[str], None
         places.append(f"query={queries.dsn}")
     ended = threading.Event()
     threading.Thread(target=_end_in_time, args=(settings.shutdown_timeout, stop, ended), daemon=True).start()
-    deliver = Deliver(settings, store, consumer(settings), clients.producer(settings))
-    readiness.reason = deliver.not_ready
+    # A server's insert may take its whole timeout and then be put off: only what lasts longer hangs.
+    watched = WatchedStore(store, INSERT_TIMEOUT_S + settings.stall_timeout, hangs)
+    watched.start()
+    deliver = Deliver(settings, watched, consumer(settings), clients.producer(settings))
+    readiness.reason = lambda: deliver.not_ready() or watched.reason()
     ready(f"sink ready {' '.join(places)}")
     try:
         deliver.run(stop)
     finally:
         # Now the deadline counts also when it was an error that ended the delivery.
         stop.set()
+        watched.stop()
         idle = queries.stop(settings.shutdown_timeout / 4) if queries is not None else True
         server.close()
         if idle:

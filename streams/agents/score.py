@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
@@ -11,6 +12,7 @@ from schemas import topics
 from schemas.corridor import CorridorMap
 from schemas.score import WINDOWS, Score
 from schemas.slice import Progress, Slice
+from schemas.transition import TransitionSlice
 from streams.model.decode import Record
 from streams.model.score_partition import ScorePartition
 from streams.runtime import metrics
@@ -19,15 +21,33 @@ from streams.runtime.positions import Positions
 from streams.runtime.settings import Settings
 from streams.runtime.state_log import READ_AT_A_TIME, read_back
 
-_decode = msgspec.json.Decoder(Slice | Progress).decode
+_decode = msgspec.json.Decoder(Slice | TransitionSlice | Progress).decode
 _encode = msgspec.json.Encoder().encode
 TOPIC = topics.SLICES.name
-#: Slices applied between two checkpoints, at most (but for the last batch).
+#: Slices applied between two checkpoints, at most (but for the last batch). A short log takes fewer: ingest would wait
+#: for room in it.
 MOST_WAITING = 5_000
+MOST_WAITING_PACED = 1_500
 #: How often the longer windows are published, seconds.
 WHOLE_EVERY_S = 10.0
 #: A look at offset n gives its rows versions from n * 2^24: room for 16 million rows, and for offsets to 5 * 10^11.
 VERSION_BITS = 24
+#: Touchpoints that the map does not name, at most, in /metrics: those with the most events. ClickHouse has all.
+MOST_UNMAPPED = 100
+
+
+class _Version(msgspec.Struct):
+    """Of a message only its version; progress has none."""
+
+    version: int = -1
+
+
+_version = msgspec.json.Decoder(_Version).decode
+
+
+def _replaces(kept: bytes, later: bytes) -> bool:
+    """Whether a later message replaces one of the same key: a former owner that wakes up publishes old slices late."""
+    return _version(later).version >= _version(kept).version
 
 
 class ScoreTask:
@@ -36,6 +56,7 @@ class ScoreTask:
     def __init__(self, settings: Settings, corridor: CorridorMap, input_partitions: int) -> None:
         self._settings = settings
         self._minimum_n = corridor.defaults.minimum_n
+        self._named = frozenset(touchpoint.name for touchpoint in corridor.touchpoints)
         self._allowed_lateness = float(corridor.defaults.allowed_lateness)
         self._origins = [
             f"{topic.name}/{partition}"
@@ -72,7 +93,7 @@ class ScoreTask:
     def _restore(self, partition: int, positions: Positions) -> ScorePartition:
         owned = ScorePartition(self._minimum_n, self._origins)
         committed = positions.of(TOPIC, partition)
-        for value in read_back(self._settings, TOPIC, partition, committed).values():
+        for value in read_back(self._settings, TOPIC, partition, committed, _replaces).values():
             owned.apply(_decode(value))
         # What is marked and not settled has not been published yet, and stays.
         owned.windows.take_dirty(owned.watermark())
@@ -101,7 +122,7 @@ class ScoreTask:
     @property
     def full(self) -> bool:
         """Whether so many slices are not acknowledged that a checkpoint of all windows should come now."""
-        return self._waiting >= MOST_WAITING
+        return self._waiting >= (MOST_WAITING_PACED if self._settings.kafka_paced else MOST_WAITING)
 
     def collect(self, now: float) -> Effects:
         """Window scores that changed: of the shortest window each time, of all windows every few seconds.
@@ -149,10 +170,18 @@ class ScoreTask:
         """Nothing waits for the score agent's commit."""
 
     def current(self) -> list[Score]:
-        """The scores of all scopes now, by the wall clock: what /metrics shows."""
+        """The scores of all scopes now, by the wall clock: what /metrics shows, of unmapped touchpoints only some."""
         with self._lock:
             owned = list(self._partitions.values())
-            return [score for partition in owned for score in partition.windows.current(time.time())]
+            scores = [score for partition in owned for score in partition.windows.current(time.time())]
+        unmapped: Counter[tuple[str, str]] = Counter()
+        for score in scores:
+            if score.scope == "touchpoint" and score.name not in self._named:
+                unmapped[score.tenant, score.name] += score.n
+        left_out = {place for place, _ in unmapped.most_common()[MOST_UNMAPPED:]}
+        if not left_out:
+            return scores
+        return [score for score in scores if score.scope != "touchpoint" or (score.tenant, score.name) not in left_out]
 
 
 def _message(score: Score) -> dict[str, object]:

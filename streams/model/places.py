@@ -1,17 +1,24 @@
 """Where an event counts: the compiled corridor map, looked up once per kind of event."""
 
+from hashlib import blake2b
 from typing import NamedTuple
+
+import msgspec
 
 from schemas.corridor import CorridorMap
 from schemas.event import Channel, Contact, Stage, TouchpointData
 from schemas.slice import Cell
 from streams.model.experience import Scorer
 
+#: Places kept compiled. Sources choose the names of tenants and of unmapped touchpoints, so there is no end to them.
+MOST_PLACES = 10_000
+_pack = msgspec.msgpack.Encoder().encode
+
 
 class Place(NamedTuple):
     """One combination of tenant, touchpoint, channel, stage, actor and contact, with the map's answers filled in."""
 
-    #: A small number for `cell`, the same for equal cells.
+    #: A number for `cell`, the same for equal cells.
     slot: int
     cell: Cell
     channel: Channel | None
@@ -23,7 +30,7 @@ class Place(NamedTuple):
 
 
 class Places:
-    """All places seen so far: as many as there are touchpoints times the few values of the other fields."""
+    """The places seen lately, at most MOST_PLACES; one that was let go is compiled again, with the same slot."""
 
     def __init__(self, corridor: CorridorMap) -> None:
         self._corridor = corridor
@@ -31,7 +38,6 @@ class Places:
         self._scorers = {name: Scorer(corridor, touchpoint) for name, touchpoint in self._touchpoints.items()}
         self._default_scorer = Scorer(corridor, None)
         self._segments = {segment.name: frozenset(segment.values) for segment in corridor.segments}
-        self._slots: dict[Cell, int] = {}
         self._found: dict[tuple[str, str, str | None, str | None, str, str | None], Place] = {}
 
     def find(self, tenant: str, data: TouchpointData) -> Place:
@@ -40,6 +46,8 @@ class Places:
         place = self._found.get(key)
         if place is None:
             place = self._compile(tenant, data)
+            if len(self._found) >= MOST_PLACES:
+                self._found.clear()
             self._found[key] = place
         return place
 
@@ -53,8 +61,11 @@ class Places:
         ]
 
     def slot(self, cell: Cell) -> int:
-        """The number of a cell's place; the cell's segment does not matter."""
-        return self._slots.setdefault(cell._replace(segment="", segment_value=""), len(self._slots))
+        """The number of a cell's place, below 2^128; the cell's segment does not matter.
+
+        A hash and no count: nothing has to be kept for it, and a cell of an open bucket always finds its slices.
+        """
+        return int.from_bytes(blake2b(_pack(cell[:-2]), digest_size=16).digest(), "big")
 
     def _compile(self, tenant: str, data: TouchpointData) -> Place:
         touchpoint = self._touchpoints.get(data.touchpoint)

@@ -1,7 +1,7 @@
 """The compacted changelog of a partition's state: each checkpoint one transaction, read back before the first event."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -89,9 +89,16 @@ class StateLog:
                     raise
 
 
-def read_back(settings: Settings, topic: str, partition: int, until: int | None = None) -> dict[bytes, bytes]:
+def read_back(
+    settings: Settings,
+    topic: str,
+    partition: int,
+    until: int | None = None,
+    replaces: Callable[[bytes, bytes], bool] | None = None,
+) -> dict[bytes, bytes]:
     """The newest value of every key of a partition up to offset `until` (default: its end), in offset order. Blocks.
 
+    `replaces` says of a kept value and a later one of its key whether the later one is newer; without it, it always is.
     Raises StopProcess if the broker does not answer for a minute, and on a short log whose beginning is gone.
     """
     reader = clients.consumer(settings, f"{settings.group}.read-back", **{"enable.partition.eof": True})
@@ -106,7 +113,7 @@ def read_back(settings: Settings, topic: str, partition: int, until: int | None 
         if low >= end:
             return {}
         reader.assign([TopicPartition(topic, partition, low)])
-        return _read(reader, topic, partition, end)
+        return _read(reader, topic, partition, end, replaces)
     except KafkaException as error:
         raise StopProcess(f"{topic}/{partition} cannot be read back: {error}") from error
     finally:
@@ -126,7 +133,9 @@ def _bounds(reader: Consumer, place: TopicPartition) -> tuple[int, int]:
             time.sleep(_LEADER_WAIT_S)
 
 
-def _read(reader: Consumer, topic: str, partition: int, end: int) -> dict[bytes, bytes]:
+def _read(
+    reader: Consumer, topic: str, partition: int, end: int, replaces: Callable[[bytes, bytes], bool] | None
+) -> dict[bytes, bytes]:
     """Up to `end` or to the end of the partition: behind the last record there may be a transaction's marker."""
     newest: dict[bytes, bytes] = {}
     deadline = time.monotonic() + _READ_TIMEOUT_S
@@ -147,8 +156,10 @@ def _read(reader: Consumer, topic: str, partition: int, end: int) -> dict[bytes,
             if message.offset() >= end:
                 return newest
             key, value = message.key(), message.value()
-            newest.pop(key, None)
-            if value is not None:
-                newest[key] = value
+            kept = newest.get(key)
+            if replaces is None or kept is None or value is None or replaces(kept, value):
+                newest.pop(key, None)
+                if value is not None:
+                    newest[key] = value
             if message.offset() == end - 1:
                 return newest

@@ -44,6 +44,15 @@ def test_only_what_lies_before_until_is_read(settings: Settings) -> None:
     assert read_back(settings, "experience.slices", 0, 99) == whole
 
 
+def test_of_several_values_the_one_that_the_reader_calls_newer_is_kept(settings: Settings) -> None:
+    producer = clients.producer(settings)
+    for key, value in ((b"a", b"9"), (b"b", b"1"), (b"a", b"5"), (b"b", b"2"), (b"c", b"3"), (b"c", None)):
+        producer.produce("experience.slices", value, key, partition=1)
+    producer.flush()
+    found = read_back(settings, "experience.slices", 1, replaces=lambda kept, later: later >= kept)
+    assert list(found.items()) == [(b"a", b"9"), (b"b", b"2")]
+
+
 def test_a_large_state_goes_in_several_chunks_of_one_write(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state_log, "_CHUNK", 100)
     records: list[tuple[bytes, bytes | None]] = [(f"k{n}".encode(), b"v") for n in range(1050)]

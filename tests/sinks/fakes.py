@@ -9,6 +9,7 @@ from confluent_kafka import TopicPartition
 from schemas import topics
 from schemas.errors import RejectEvent
 from schemas.rejection import Reason
+from sinks.clickhouse import StoreAway
 from tests.sinks.rows import NOON
 
 
@@ -47,6 +48,10 @@ class FakeMessage:
 
 def message(value: bytes | None, offset: int = 0, topic: str = topics.SCORED.name, partition: int = 0) -> FakeMessage:
     return FakeMessage(topic, partition, offset, value)
+
+
+def away() -> StoreAway:
+    return StoreAway("too many parts", "TOO_MANY_PARTS")
 
 
 @dataclass

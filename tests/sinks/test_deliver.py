@@ -9,10 +9,9 @@ from confluent_kafka import KafkaError, KafkaException
 from schemas import topics
 from schemas.errors import StopProcess
 from schemas.rejection import Reason, RejectedEvent
-from sinks.clickhouse import StoreAway
 from sinks.deliver import Deliver
 from streams.runtime.settings import Settings
-from tests.sinks.fakes import FakeKafka, FakeMessage, FakeProducer, FakeStore, World, message
+from tests.sinks.fakes import FakeKafka, FakeMessage, FakeProducer, FakeStore, World, away, message
 from tests.sinks.rows import encode, progress
 
 SCORED, SLICES, REJECTED = topics.SCORED.name, topics.SLICES.name, topics.REJECTED.name
@@ -37,10 +36,6 @@ def run(*chunks: list[FakeMessage], **changes: Any) -> Run:
     producer = FakeProducer(world)
     settings = Settings(kafka="fake:1", **{"sink_interval": 0.25, **changes})
     return Run(world, kafka, producer, Deliver(settings, FakeStore(world), kafka, producer, world.clock), stop)
-
-
-def away() -> StoreAway:
-    return StoreAway("too many parts", "TOO_MANY_PARTS")
 
 
 def test_rows_are_written_before_they_are_acknowledged() -> None:
