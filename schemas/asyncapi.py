@@ -34,8 +34,15 @@ _MESSAGES: dict[str, tuple[str, str | None, str, str]] = {
     "scoredEvent": ("application/json", "scored-event", "Scored event", "An accepted event with its experience x."),
     "rejectedEvent": ("application/json", "rejected-event", "Rejected event", "Why it was rejected, and its bytes."),
     "slice": ("application/json", "slice", "Slice", "Absolute sums of a 10-second bucket; newest version wins."),
+    "transitionSlice": (
+        "application/json",
+        "transition-slice",
+        "Transition slice",
+        "Absolute sums of who went where in a 10-second bucket; newest version wins.",
+    ),
     "progress": ("application/json", "progress", "Progress", "How far one input partition has been counted."),
     "score": ("application/json", "score", "Score", "A rolling-window score; newest version wins."),
+    "journey": ("application/json", "journey", "Journey", "A journey as it is now; newest version wins."),
     "ingestState": (
         "application/msgpack",
         None,
@@ -53,8 +60,9 @@ _CARRIED: dict[str, tuple[str, ...]] = {
     topics.REKEYED.name: _EVENT_MESSAGES,
     topics.REJECTED.name: ("rejectedEvent",),
     topics.SCORED.name: ("scoredEvent",),
-    topics.SLICES.name: ("slice", "progress"),
+    topics.SLICES.name: ("slice", "transitionSlice", "progress"),
     topics.SCORES.name: ("score",),
+    topics.JOURNEYS.name: ("journey",),
     topics.STATE_INGEST.name: ("ingestState",),
 }
 
@@ -67,6 +75,7 @@ _OPERATIONS: tuple[tuple[str, str, Topic, str], ...] = (
     ("ingest", "send", topics.REJECTED, "The worker reports what broke the contract."),
     ("ingest", "send", topics.SCORED, "The worker publishes each accepted event with its components."),
     ("ingest", "send", topics.SLICES, "The worker publishes the slices that changed, and its progress."),
+    ("ingest", "send", topics.JOURNEYS, "The worker publishes the journeys that changed, open and ended."),
     ("ingest", "send", topics.STATE_INGEST, "The worker keeps its state."),
     ("ingest", "receive", topics.STATE_INGEST, "The worker reads its state back on assignment."),
     ("score", "receive", topics.SLICES, "The score agent merges the slices of all partitions."),
@@ -75,6 +84,7 @@ _OPERATIONS: tuple[tuple[str, str, Topic, str], ...] = (
     ("sink", "receive", topics.REJECTED, "The sink writes `rejected_events`."),
     ("sink", "receive", topics.SLICES, "The sink writes `experience_slices`."),
     ("sink", "receive", topics.SCORES, "The sink writes `experience_scores`."),
+    ("sink", "receive", topics.JOURNEYS, "The sink writes `journeys`."),
 )
 
 

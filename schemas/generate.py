@@ -16,10 +16,12 @@ from msgspec import Struct
 from schemas import asyncapi
 from schemas.corridor import CorridorMap, Defaults, Duration
 from schemas.event import TouchpointData, TouchpointEvent
+from schemas.journey import Journey
 from schemas.rejection import RejectedEvent
 from schemas.score import Score
 from schemas.scored import ScoredEvent
 from schemas.slice import Progress, Slice
+from schemas.transition import TransitionSlice
 
 GENERATED = Path(__file__).parent / "generated"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -32,8 +34,10 @@ FAMILIES: tuple[tuple[str, type[Struct], str], ...] = (
     ("scored-event", ScoredEvent, "Scored event"),
     ("rejected-event", RejectedEvent, "Rejected event"),
     ("slice", Slice, "Slice"),
+    ("transition-slice", TransitionSlice, "Transition slice"),
     ("progress", Progress, "Progress of an input partition"),
     ("score", Score, "Rolling-window score"),
+    ("journey", Journey, "Journey"),
     ("corridor-map", CorridorMap, "Corridor map"),
 )
 

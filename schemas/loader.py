@@ -63,7 +63,12 @@ class _Rules(Conform):
         if not isinstance(root.value, dict):
             return
         touchpoints = _items(root, "touchpoints")
-        yield from self._duplicates(_texts(touchpoints, "name"), "touchpoint")
+        names = _texts(touchpoints, "name")
+        yield from self._duplicates(names, "touchpoint")
+        for name in names:
+            if name.value.startswith("@"):
+                said = f"touchpoint {shown(name.value)}: names that begin with @ are those of the ends of journeys"
+                yield self.problem(name, said, "rename it")
         segments = _items(root, "segments")
         yield from self._duplicates(_texts(segments, "name"), "segment")
         for segment in segments:

@@ -59,10 +59,12 @@ SCORES = Topic(
     cleanup="compact,delete",
     retention_ms=7 * DAY_MS,
 )
-JOURNEYS = Topic("experience.journeys", "tenant and journey", "journeys, newest version wins", cleanup="compact,delete")
+JOURNEYS = Topic(
+    "experience.journeys", "tenant, subject and journey", "journeys, newest version wins", cleanup="compact,delete"
+)
 INCIDENTS = Topic("experience.incidents", "incident", "incidents, newest version wins", cleanup="compact,delete")
 STATE_INGEST = Topic("corredor.state.ingest", "kind and key", "changelog of the ingest agent", cleanup="compact")
 
 #: Read by the sinks, written to ClickHouse.
-RESULTS = (SCORED, REJECTED, SLICES, SCORES)
-ALL = (EVENTS, REKEYED, REJECTED, SCORED, SLICES, SCORES, STATE_INGEST)
+RESULTS = (SCORED, REJECTED, SLICES, SCORES, JOURNEYS)
+ALL = (EVENTS, REKEYED, REJECTED, SCORED, SLICES, SCORES, JOURNEYS, STATE_INGEST)

@@ -12,6 +12,7 @@ TABLES = {
     topics.REJECTED.name: "rejected_events_landing",
     topics.SLICES.name: "experience_slices",
     topics.SCORES.name: "experience_scores",
+    topics.JOURNEYS.name: "journeys",
 }
 #: Progress notes travel with the slices; they are not rows. They begin so, for msgspec writes fields in order.
 _PROGRESS = b'{"kind":"progress"'

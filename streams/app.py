@@ -1,6 +1,7 @@
 """The worker: one Faust app with the agents `ingest` and `score`, wired here and nowhere else.
 
-touchpoint.events, corredor.rekeyed -> ingest -> touchpoint.scored, touchpoint.rejected, experience.slices
+touchpoint.events, corredor.rekeyed -> ingest -> touchpoint.scored, touchpoint.rejected, experience.slices,
+                                                  experience.journeys
 experience.slices                   -> score  -> experience.scores, /metrics
 """
 
@@ -63,6 +64,7 @@ class Worker:
                 topics.SCORED.name: [sink],
                 topics.REJECTED.name: [sink],
                 topics.SLICES.name: [sink, worker],
+                topics.JOURNEYS.name: [sink],
             },
         )
         score_box = Outbox(settings, {topics.SCORES.name: [sink]})

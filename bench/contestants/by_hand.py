@@ -92,10 +92,13 @@ class Loop:
     def checkpoint(self) -> None:
         """Make results durable, then state, then acknowledge."""
         slices: list[dict[str, Any]] = []
+        journeys: list[dict[str, object]] = []
         state: list[tuple[int, list[tuple[bytes, bytes | None]]]] = []
         positions: list[TopicPartition] = []
         for partition, owned in self._partitions.items():
+            owned.advance(None)
             snapshot = owned.snapshot()
+            journeys += snapshot.journeys
             slices += [
                 {"key": key, "value": value, "partition": self._slice_partition_of(tenant.encode())}
                 for tenant, key, value in snapshot.slices
@@ -111,6 +114,7 @@ class Loop:
                 }
                 slices += [{**told, "partition": number} for number in range(self._slice_partitions)]
         self._publish(self._results, topics.SLICES.name, slices)
+        self._publish(self._results, topics.JOURNEYS.name, journeys)
         flush(self._results)
         for partition, records in state:
             changed = [{"key": key, "value": value, "partition": partition} for key, value in records]

@@ -47,7 +47,7 @@ CREATE OR REPLACE VIEW corredor.waits
 AS SELECT
     tenant, touchpoint, channel, stage, actor, contact, segment, segment_value, bucket,
     if(waits_key < 0, 0., 2 * pow(1.02 / 0.98, waits_key) / (1.02 / 0.98 + 1)) AS wait_ms,
-    waits_n AS n
+    toUInt64(waits_n) AS n
 FROM corredor.slices
 ARRAY JOIN mapKeys(waits) AS waits_key, mapValues(waits) AS waits_n
 COMMENT 'Histogram of waits, one row per key: wait_ms is off by at most 2 %. Any quantile: quantileExactWeighted(0.95)(wait_ms, n)';

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -91,7 +91,7 @@ class IngestTask:
             positions.check(topic, partition, lane.state.applied)
             # State may be ahead of what was acknowledged: the next checkpoint makes up for it, even if no event comes.
             lane.saved = positions.of(topic, partition) - 1
-        return state, state.unacknowledged({topic: positions.of(topic, partition) for topic in LANES})
+        return state, state.restored({topic: positions.of(topic, partition) for topic in LANES})
 
     async def apply(self, topic: str, partition: int, records: Sequence[Record]) -> None:
         """Apply a batch and publish what it led to; a batch of a partition no longer owned is left to its new owner."""
@@ -130,14 +130,18 @@ class IngestTask:
         return sum(count for _, count in self._arrived) >= MOST_WAITING
 
     def collect(self, now: float) -> Effects:
-        """The slices, state and positions that changed since the last checkpoint."""
+        """The slices, journeys, state and positions that changed since the last checkpoint."""
         effects = Effects()
         changed, self._unpublished = self._unpublished, []
         told: list[dict[str, object]] = []
+        journeys: list[dict[str, object]] = []
         for partition, state in self._partitions.items():
+            idle = {topic: self._idle(partition, topic) for topic in LANES}
+            state.advance(now if all(idle.values()) else None)
             snapshot = state.snapshot()
             changed += snapshot.slices
-            told += self._progress(partition, state)
+            journeys += snapshot.journeys
+            told += self._progress(partition, idle)
             if snapshot.state:
                 effects.state.append((self._logs[partition], snapshot.state))
             for topic, position in snapshot.positions.items():
@@ -148,23 +152,29 @@ class IngestTask:
         ]
         if slices or told:
             effects.messages.append((topics.SLICES.name, slices + told))
+        if journeys:
+            effects.messages.append((topics.JOURNEYS.name, journeys))
         self._arrived, self._leaving = [], self._arrived
         return effects
 
-    def _progress(self, partition: int, state: Ingest) -> list[dict[str, object]]:
+    def _idle(self, partition: int, topic: str) -> bool:
+        """Whether a lane expects nothing."""
+        quiet = time.monotonic() - self._last_record[partition, topic] > IDLE_AFTER_S
+        # A lane that has only not been served yet is not idle: its records would come too late for their scores.
+        return quiet and self._caught_up(topic, partition, self._partitions[partition].lanes[topic].state.applied + 1)
+
+    def _progress(self, partition: int, idle: Mapping[str, bool]) -> list[dict[str, object]]:
         """Tell all readers of slices how far each lane has come, when that changed."""
         told = []
+        state = self._partitions[partition]
         for topic in LANES:
-            quiet = time.monotonic() - self._last_record[partition, topic] > IDLE_AFTER_S
-            # A lane that has only not been served yet is not idle: its records would come too late for their scores.
-            idle = quiet and self._caught_up(topic, partition, state.lanes[topic].state.applied + 1)
-            progress = state.progress(topic, idle)
-            if not idle and progress.watermark is None:
+            progress = state.progress(topic, idle[topic])
+            if not idle[topic] and progress.watermark is None:
                 # Its first records may still come: until it has said something, it holds the watermark back.
                 continue
             value = msgspec.json.encode(progress)
             # An idle lane says so again and again: the others may have gone on since.
-            told_now = value, idle and int(time.monotonic() / IDLE_AFTER_S)
+            told_now = value, idle[topic] and int(time.monotonic() / IDLE_AFTER_S)
             if self._told.get((partition, topic)) == told_now:
                 continue
             self._told[partition, topic] = told_now

@@ -1,5 +1,7 @@
 """Event time: how far each source has come, and the watermark of a partition."""
 
+from collections.abc import Collection
+
 import msgspec
 
 #: A source that has sent nothing for this long, by arrival time, holds no watermark back. Seconds.
@@ -15,12 +17,12 @@ class SourceClock(msgspec.Struct, gc=False):
     seen_at: float
 
 
-def watermark(sources: dict[str, SourceClock]) -> float | None:
+def watermark(clocks: Collection[SourceClock]) -> float | None:
     """The smallest event time still expected: the minimum over the sources that are live; None without any."""
-    if not sources:
+    if not clocks:
         return None
-    live_from = max(clock.seen_at for clock in sources.values()) - IDLE_S
-    return min(clock.newest for clock in sources.values() if clock.seen_at >= live_from)
+    live_from = max(clock.seen_at for clock in clocks) - IDLE_S
+    return min(clock.newest for clock in clocks if clock.seen_at >= live_from)
 
 
 def forget_silent(sources: dict[str, SourceClock]) -> None:

@@ -74,6 +74,8 @@ def decode(record: Record) -> TouchpointEvent:
         raise RejectEvent(_reason(str(error)), str(error)) from None
     except msgspec.DecodeError as error:
         raise RejectEvent(Reason.INVALID_JSON, str(error)) from None
+    if event.data.touchpoint.startswith("@"):
+        raise RejectEvent(Reason.UNKNOWN_VALUE, "names that begin with @ are those of ends - at `$.data.touchpoint`")
     return event
 
 

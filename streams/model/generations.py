@@ -29,6 +29,11 @@ class Generations(Generic[K, V]):
         yield from self._old.values()
         yield from self.young.values()
 
+    def items(self) -> Iterator[tuple[K, V]]:
+        """All keys with their values."""
+        yield from self._old.items()
+        yield from self.young.items()
+
     def get(self, key: K) -> V | None:
         """The value, made young by being used."""
         value = self.young.get(key)

@@ -67,6 +67,12 @@ def test_a_structured_content_type_goes_before_attributes_in_headers(kind: bytes
     assert decode(record(0, event(), headers=headers)).id == "id-1"
 
 
+def test_a_touchpoint_cannot_be_named_as_an_end_of_journeys() -> None:
+    with pytest.raises(RejectEvent, match="names that begin with @") as refused:
+        decode(record(0, event(data={"touchpoint": "@goal"})))
+    assert refused.value.reason is Reason.UNKNOWN_VALUE
+
+
 def test_unknown_fields_are_ignored() -> None:
     assert decode(record(0, event(extra={"deep": [1]}, data={"colour": "red"}))) == decode(record(0, event()))
 

@@ -14,7 +14,8 @@ from schemas.event import TouchpointEvent
 from schemas.rejection import RejectedEvent
 from schemas.scored import ScoredEvent
 from schemas.slice import Slice, Sums
-from streams.model import ingest
+from schemas.transition import TransitionSlice
+from streams.model import lane
 from streams.model.decode import UnreadableValue
 from streams.model.ingest import DUPLICATE_HORIZON_S, ORIGIN_HEADER, Ingest, Outcome
 from streams.model.slices import merge
@@ -36,7 +37,8 @@ def scored(outcome: Outcome) -> list[ScoredEvent]:
 
 
 def slices(state: Ingest) -> list[Slice]:
-    return [msgspec.json.decode(value, type=Slice) for _, _, value in state.snapshot().slices]
+    found = [msgspec.json.decode(value, type=Slice | TransitionSlice) for _, _, value in state.snapshot().slices]
+    return [one for one in found if isinstance(one, Slice)]
 
 
 def test_an_accepted_event_is_published_scored_under_its_subject() -> None:
@@ -252,12 +254,12 @@ def test_positions_are_given_once_and_only_for_lanes_that_moved() -> None:
     assert state.snapshot().positions == {REKEYED: 1}
 
 
-def test_state_is_written_as_slices_then_journeys_then_lanes() -> None:
+def test_state_is_written_as_slices_transitions_journeys_lanes_and_the_partition() -> None:
     state = new()
     state.apply(EVENTS, [record(n, event(id=str(n), subject=f"c{n}")) for n in range(3)])
     state.apply(REKEYED, [record(0, event(id="x"))])
     kinds = [key[:1] for key, _ in state.snapshot().state]
-    assert kinds == sorted(kinds, key=[b"s", b"j", b"l"].index) and set(kinds) == {b"s", b"j", b"l"}
+    assert kinds == sorted(kinds, key=b"stjlp".index) and set(kinds) == {b"s", b"t", b"j", b"l", b"p"}
 
 
 def test_a_restored_partition_goes_on_where_it_was() -> None:
@@ -335,7 +337,7 @@ def test_slices_and_scores_equal_the_offline_computation() -> None:
     state = Ingest(0, chart, lambda key: 0)
     items = random_events(1500)
     state_slices: dict[bytes, Slice] = {}
-    with mock.patch.object(ingest, "BUCKET_AGE", 2):
+    with mock.patch.object(lane, "BUCKET_AGE", 2):
         for start in range(0, len(items), 50):
             state.apply(EVENTS, items[start : start + 50])
             state_slices.update({item.key: item for item in slices(state)})

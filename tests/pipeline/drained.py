@@ -7,6 +7,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from schemas import topics
 from schemas.slice import Progress, Slice
+from schemas.transition import TransitionSlice
 from streams.runtime import clients
 from streams.runtime.partitioner import partitioner
 from streams.runtime.settings import Settings
@@ -35,7 +36,7 @@ def _idle(settings: Settings) -> bool:
         reader.assign([TopicPartition(topics.SLICES.name, quiet, low)])
         newest: dict[str, float | None] = {}
         while (message := reader.poll(10)) is not None and message.error() is None:
-            progress = msgspec.json.decode(message.value(), type=Slice | Progress)
+            progress = msgspec.json.decode(message.value(), type=Slice | TransitionSlice | Progress)
             if isinstance(progress, Progress):
                 newest[progress.origin] = progress.watermark
         return bool(newest) and all(watermark is None for watermark in newest.values())

@@ -12,10 +12,12 @@ from jsonschema import Draft202012Validator
 from schemas import generate
 from schemas.errors import RejectEvent
 from schemas.event import TouchpointData, TouchpointEvent
+from schemas.journey import Journey
 from schemas.rejection import Reason, RejectedEvent
 from schemas.score import Score
 from schemas.scored import ScoredEvent
 from schemas.slice import Progress, Slice
+from schemas.transition import TransitionSlice
 from streams.model.decode import check_times, decode
 
 EXAMPLES = Path(generate.__file__).parent / "examples"
@@ -36,6 +38,8 @@ FAMILIES = {
     "slice": ("slice", Slice),
     "progress": ("progress", Progress),
     "score": ("score", Score),
+    "transition-slice": ("transition-slice", TransitionSlice),
+    "journey": ("journey", Journey),
 }
 
 

@@ -179,4 +179,4 @@ def test_migrate_lists_and_does_nothing_twice(
     migrate.command(dry_run=True, list_=False)
     assert capsysbinary.readouterr().out == b""
     migrate.command(dry_run=False, list_=True)
-    assert capsysbinary.readouterr().out.count(b"applied") == 3
+    assert capsysbinary.readouterr().out.count(b"applied") == 4
