@@ -20,7 +20,13 @@ FORMATS = {
 
 
 def command(
-    sql: Annotated[str, typer.Argument(help="The query; `-` reads it from standard input.", show_default=False)],
+    sql: Annotated[
+        str | None, typer.Argument(help="The query; `-` reads it from standard input.", show_default=False)
+    ] = None,
+    view: Annotated[
+        str | None, typer.Option("--view", help="Show a view instead; `--view list` names them.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", help="Rows of a view, at most.", min=1)] = 50,
     format_: Annotated[
         str | None,
         typer.Option(
@@ -34,20 +40,21 @@ def command(
 ) -> None:
     """Query ClickHouse: the running system, a server, or the chDB folder when nothing runs.
 
-    Read-only on chDB. Start with the views: events, rejections, slices, scores, touchpoint_scores_now, score_history,
-    touchpoint_waits.
+    Read-only on chDB. Start with the views: `corredor query --view list`.
     """
     import sys
 
     from command.output import out
     from schemas.errors import UsageError
 
-    text = sys.stdin.read() if sql == "-" else sql
-    if not text.strip():
-        raise UsageError('no query given: write it as `corredor query "SELECT ..."`, or `-` and pipe it in')
+    if (sql is None) == (view is None):
+        raise UsageError('give one query: `corredor query "SELECT ..."`, `-` to pipe it in, or `--view NAME`')
     chosen = format_ or ("table" if sys.stdout.isatty() else "TabSeparated")
     store = _open()
     try:
+        text = (sys.stdin.read() if sql == "-" else sql) if sql is not None else _select(store, view or "", limit)
+        if not text.strip():
+            raise UsageError('no query given: write it as `corredor query "SELECT ..."`, or `-` and pipe it in')
         if chosen == "table" and not _names_format(text):
             columns, rows = store.table(text)
             _print_table(columns, rows)
@@ -82,6 +89,23 @@ def _open() -> "ClickHouse":
             f"or set CORREDOR_CLICKHOUSE"
         )
     return ClickHouse.open(dsn, create=False).read_only()
+
+
+def _select(store: "ClickHouse", view: str, limit: int) -> str:
+    """The query of a view, or of the list of views. Raises UsageError for a name that is none."""
+    from difflib import get_close_matches
+
+    from schemas.errors import UsageError
+
+    listing = "SELECT name, comment FROM system.tables WHERE database = 'corredor' AND engine = 'View' ORDER BY name"
+    if view == "list":
+        return listing
+    names = [name for name, _ in store.rows(listing)]
+    if view not in names:
+        near = get_close_matches(view, names, 1)
+        hint = f"did you mean `{near[0]}`?" if near else "`--view list` names them"
+        raise UsageError(f"there is no view `{view}`: {hint}")
+    return f"SELECT * FROM corredor.{view} LIMIT {limit}"
 
 
 def _names_format(text: str) -> bool:

@@ -99,7 +99,7 @@ def tolerable_wait_ms(corridor: CorridorMap, touchpoint: Touchpoint | None) -> f
     return float(own if own is not None else corridor.defaults.tolerable_wait) * 1000
 
 
-def _pairs(data: TouchpointData, corridor: CorridorMap) -> list[tuple[str, str]]:
+def pairs(data: TouchpointData, corridor: CorridorMap) -> list[tuple[str, str]]:
     found = [("", "")]
     for segment in corridor.segments:
         value = (data.segment or {}).get(segment.name)
@@ -126,7 +126,7 @@ def slices(
         amounts = _amounts(data, corridor, touchpoint, _round if rounded else float)
         amounts["late"] = int((partition, offset) in late)
         bucket = int(event.time.timestamp() // BUCKET_S) * BUCKET_S
-        for name, value in _pairs(data, corridor):
+        for name, value in pairs(data, corridor):
             cell = Cell(
                 event.tenant,
                 data.touchpoint,

@@ -109,6 +109,7 @@ def _table(figures: Figures) -> Table:
         ("rejections that differ", verdict.different_rejections),
         ("slices, of which differ", f"{verdict.slices}, {verdict.different_slices}"),
         ("scores, of which differ", f"{verdict.scores}, {verdict.different_scores}"),
+        ("journeys, of which differ", f"{verdict.journeys}, {verdict.different_journeys}"),
     ]
     for name, figure in rows:
         table.add_row(name, str(figure))

@@ -11,9 +11,10 @@ from schemas.event import TouchpointEvent
 from schemas.slice import Cell, Sums
 from streams.model.places import Places
 from tests import offline
-from tests.chaos.expected import Copy, Expected, Source, exact_slices, expect, plain_slices
+from tests.chaos.expected import Copy, Expected, Source, exact_slices, expect, identity, plain_slices
 from tests.chaos.feed import Feed
 from tests.chaos.ledger import Ledger
+from tests.pipeline import walks
 
 SUMS = [name for name in Sums.__struct_fields__ if name != "waits"]
 _FLOATS = {"sum_x", "sum_xx", "gap_sum", "wait_log_sum", "wait_log_sum2", "ces_sum", "ces_sum2"}
@@ -45,13 +46,17 @@ class Verdict:
     different_slices: int = 0
     scores: int = 0
     different_scores: int = 0
+    journeys: int = 0
+    different_journeys: int = 0
     examples: list[str] = field(default_factory=list)
 
     @property
     def faults(self) -> dict[str, int]:
         """What is not as it must be."""
-        names = ("lost", "doubled", "different_events", "different_rejections", "different_slices", "different_scores")
-        return {name: count for name in names if (count := getattr(self, name))}
+        names = ("events", "rejections", "slices", "scores", "journeys")
+        faults = {"lost": self.lost, "doubled": self.doubled}
+        faults |= {f"different_{name}": getattr(self, f"different_{name}") for name in names}
+        return {name: count for name, count in faults.items() if count}
 
     def example(self, text: str) -> None:
         """Keep the first few examples of what differs."""
@@ -90,6 +95,7 @@ class Judge:
             plain = plain_slices(counted, expected.late, self._corridor)
             self._slices(client, counted, expected, plain, verdict)
             self._scores(client, plain, verdict)
+            self._journeys(client, counted, expected, verdict)
         finally:
             client.close()
         return verdict
@@ -196,6 +202,27 @@ class Judge:
         verdict.different_slices += len(missing)
         for key in list(missing)[:2]:
             verdict.example(f"slice {key} is missing")
+
+    # -- journeys ------------------------------------------------------------------------------------------------
+
+    def _journeys(self, client: Any, counted: list[Copy], expected: Expected, verdict: Verdict) -> None:
+        """Journeys all of whose contacts came in time, field by field; and every contact made one transition.
+
+        Whether a late contact still finds its place depends on how far the lanes had come, so journeys with one are
+        only counted.
+        """
+        late = {identity(copy.event)[:3] for copy in counted if (copy.lane, copy.entry.offset) in expected.late}
+        events = [copy.event for copy in counted]
+        for text in walks.unlike_journeys(client, events, self._corridor, self._partitions, late):
+            verdict.different_journeys += 1
+            verdict.example(text)
+        ((verdict.journeys, too_late),) = client.query("SELECT count(), sum(late) FROM journeys_now").result_rows
+        ((steps,),) = client.query(
+            "SELECT sum(n) FROM transitions WHERE segment = '' AND NOT startsWith(following, '@')"
+        ).result_rows
+        if steps + too_late != len(counted):
+            verdict.different_journeys += 1
+            verdict.example(f"{len(counted)} contacts made {steps} transitions and {too_late} came too late for one")
 
     # -- scores --------------------------------------------------------------------------------------------------
 

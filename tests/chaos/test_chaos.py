@@ -51,4 +51,4 @@ def test_nothing_is_lost_and_nothing_counted_twice_whatever_breaks(local_kafka: 
     assert figures.kills >= options.rounds
     assert verdict.accepted + verdict.rejected + verdict.duplicates == verdict.published
     assert verdict.duplicates and verdict.rejected and verdict.handed_over and verdict.late, "the input had it all"
-    assert verdict.slices and verdict.scores
+    assert verdict.slices and verdict.scores and verdict.journeys

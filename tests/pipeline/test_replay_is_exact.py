@@ -17,6 +17,7 @@ from sources.replay import collect, publish, read_events
 from streams.runtime.settings import Settings
 from streams.runtime.supervisor import Supervisor
 from tests import offline
+from tests.pipeline import walks
 from tests.pipeline.drained import wait_until_drained
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,3 +153,5 @@ def test_a_replay_at_full_speed_gives_exactly_the_offline_result(
         for name in ["n", *SCORES]:
             tolerance = 1e-5 if name in ROOTS else 1e-9
             assert _equal(got_scores[score_key][name], expected[name], tolerance), (score_key, name)
+
+    walks.judge(client, [event for *_, event in published], corridor, running.settings.partitions)

@@ -120,12 +120,30 @@ Capture = pytest.CaptureFixture[bytes]
 def test_query_prints_in_the_format_asked_for(
     reach: None, capsysbinary: Capture, format_: str | None, expected: bytes
 ) -> None:
-    query.command("SELECT 1 AS a, 'b' AS c", format_)
+    query.command("SELECT 1 AS a, 'b' AS c", format_=format_)
     assert capsysbinary.readouterr().out.replace(b", ", b",") == expected.replace(b", ", b",")
 
 
+def test_query_shows_a_view_by_its_name(reach: None, capsysbinary: Capture) -> None:
+    query.command(None, view="journeys_now", format_="csv")
+    assert capsysbinary.readouterr().out.startswith(b'"tenant","subject","journey"')
+    query.command(None, view="list", format_="tsv")
+    assert b"corridor_transitions\tThe corridor as a graph" in capsysbinary.readouterr().out
+
+
+def test_query_knows_what_view_was_meant(reach: None) -> None:
+    with pytest.raises(UsageError, match="no view `journey_now`: did you mean `journeys_now`"):
+        query.command(None, view="journey_now")
+
+
+@pytest.mark.parametrize(("sql", "view"), [(None, None), ("SELECT 1", "events")])
+def test_query_asks_for_one_thing(sql: str | None, view: str | None) -> None:
+    with pytest.raises(UsageError, match="give one query"):
+        query.command(sql, view=view)
+
+
 def test_query_draws_a_table(reach: None, capsysbinary: Capture) -> None:
-    query.command("SELECT 0.123456789 AS share, NULL AS b", "table")
+    query.command("SELECT 0.123456789 AS share, NULL AS b", format_="table")
     out = capsysbinary.readouterr().out.decode()
     assert "share" in out
     assert "0.123457" in out
@@ -133,19 +151,19 @@ def test_query_draws_a_table(reach: None, capsysbinary: Capture) -> None:
 
 
 def test_query_writes_parquet(reach: None, capsysbinary: Capture) -> None:
-    query.command("SELECT number FROM numbers(3)", "parquet")
+    query.command("SELECT number FROM numbers(3)", format_="parquet")
     table = pyarrow.parquet.read_table(io.BytesIO(capsysbinary.readouterr().out))
     assert table.column("number").to_pylist() == [0, 1, 2]
 
 
 def test_a_format_in_the_query_wins(reach: None, capsysbinary: Capture) -> None:
-    query.command("SELECT 1 AS a FORMAT JSONEachRow", "csv")
+    query.command("SELECT 1 AS a FORMAT JSONEachRow", format_="csv")
     assert capsysbinary.readouterr().out == b'{"a":1}\n'
 
 
 def test_query_reads_standard_input(reach: None, capsysbinary: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("SELECT count() FROM events"))
-    query.command("-", None)
+    query.command("-", format_=None)
     assert capsysbinary.readouterr().out.strip().isdigit()
 
 
@@ -155,19 +173,19 @@ def test_query_reads_standard_input(reach: None, capsysbinary: Capture, monkeypa
 )
 def test_errors_of_a_query_come_with_clickhouses_code_and_words(reach: None, sql: str, message: str) -> None:
     with pytest.raises(StopProcess, match=rf"(?s)[Cc]ode: \d+.*{message}") as error:
-        query.command(sql, None)
+        query.command(sql)
     assert error.value.exit_code == 1
 
 
 def test_no_query_is_unusable_input(reach: None) -> None:
     with pytest.raises(UsageError, match="no query given"):
-        query.command(" ", None)
+        query.command(" ", format_=None)
 
 
 def test_a_query_where_nothing_runs_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORREDOR_DATA_DIR", str(tmp_path))
     with pytest.raises(UsageError, match=r"nothing runs here .* start `corredor run`"):
-        query.command("SELECT 1", None)
+        query.command("SELECT 1", format_=None)
 
 
 def test_migrate_lists_and_does_nothing_twice(
