@@ -1,0 +1,115 @@
+"""Blockage: the chance of going on from a touchpoint fell; journeys stall there, or leave.
+
+A stall is known one patience after the contact. Set against those who go on at the same time, stalls would seem to grow
+whenever going on merely takes longer: fewer leave for a while. So they are set against those who came one patience ago.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct, field
+
+from schemas.incident import Incident
+from schemas.slice import BUCKET_S
+from streams.model.detect.causes import Pair
+from streams.model.detect.cusum import Run
+from streams.model.detect.incident import Measure, Place
+from streams.model.detect.lines import share_lines
+from streams.model.detect.tuning import Tuning
+from streams.model.detect.watch import ALL, Counts, Watch, Watched
+
+MEASURE = Measure(
+    kind="blockage",
+    unit="share",
+    shown=lambda share: share,
+    points=True,
+    counts_bad=True,
+    hurt=lambda n, bad, expected: bad - expected,
+)
+#: Arrivals wait in at most about so many pieces.
+_PIECES = 200
+
+
+class Came(Struct, array_like=True):
+    """Arrivals between two times, and how many of them are decided already."""
+
+    start: int
+    end: int
+    n: int
+    decided: int = 0
+
+
+class Undecided(Struct):
+    """The arrivals of one series that still have patience."""
+
+    segment: str
+    value: str
+    came: list[Came] = field(default_factory=list)
+
+
+class Blocked(Struct):
+    """The whole state of a `BlockageDetector`; write and read it with msgspec."""
+
+    watched: Watched = field(default_factory=Watched)
+    undecided: list[Undecided] = field(default_factory=list)
+
+
+class BlockageDetector:
+    """Watches, of the journeys that came to a touchpoint one patience ago, the share that has stalled or left.
+
+    `patience_s` is the touchpoint's. Until it is over a blockage shows as a pile-up.
+    """
+
+    def __init__(
+        self, tenant: str, touchpoint: str, patience_s: float, tuning: Tuning, state: Blocked | None = None
+    ) -> None:
+        self.state = state or Blocked()
+        place = Place(tenant, touchpoint)
+        self._watch = Watch(place, MEASURE, share_lines, self._enough, tuning, self.state.watched)
+        self._min_bad = tuning.min_bad
+        self._patience = max(int(patience_s) // BUCKET_S, 1) * BUCKET_S
+        self._step = max(self._patience // _PIECES // BUCKET_S, 1) * BUCKET_S
+        self._undecided = {(item.segment, item.value): item for item in self.state.undecided}
+
+    def feed(self, start: int, arrivals: int, stopped: int, pairs: Mapping[Pair, tuple[int, int]]) -> list[Incident]:
+        """A settled bucket, once and in time order.
+
+        `arrivals`: transitions into the touchpoint; `stopped`: stalled and abandoned ones (a journey that is gone has
+        been counted as stalled). `pairs`: the same two numbers for each segment pair.
+        """
+        here = {ALL: (arrivals, stopped), **pairs}
+        counts: dict[Pair, Counts] = {}
+        for pair in sorted({*here, *self._undecided}):
+            came, bad = here.get(pair, (0, 0))
+            if came > 0:
+                self._remember(pair, start, came)
+            counts[pair] = Counts(max(sum(self._decided(pair, start)), bad), bad)
+        return self._watch.feed(start, counts.pop(ALL), counts)
+
+    def _remember(self, pair: Pair, start: int, n: int) -> None:
+        waiting = self._undecided.get(pair)
+        if waiting is None:
+            waiting = self._undecided[pair] = Undecided(*pair)
+            self.state.undecided.append(waiting)
+        last = waiting.came[-1] if waiting.came else None
+        if last is not None and last.start // self._step == start // self._step:
+            last.end, last.n = start + BUCKET_S, last.n + n
+        else:
+            waiting.came.append(Came(start, start + BUCKET_S, n))
+
+    def _decided(self, pair: Pair, start: int) -> Iterator[int]:
+        """Arrivals whose patience ended by the end of the bucket, evenly over the time of their piece."""
+        waiting = self._undecided.get(pair)
+        if waiting is None:
+            return
+        until = start + BUCKET_S - self._patience
+        for piece in waiting.came:
+            if piece.start >= until:
+                break
+            decided = piece.n * min(until - piece.start, piece.end - piece.start) // (piece.end - piece.start)
+            yield decided - piece.decided
+            piece.decided = decided
+        while waiting.came and waiting.came[0].end <= until:
+            del waiting.came[0]
+
+    def _enough(self, run: Run) -> bool:
+        return run.total >= self._min_bad

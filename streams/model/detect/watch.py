@@ -1,0 +1,224 @@
+"""One place under watch: all its events and each segment pair, their baselines and CUSUM lines, and its one incident.
+
+While an incident is open, other alarms of the place belong to it: one fault shows in many segments at once. Nothing is
+learned meanwhile. All events together may use half of the place's false alarms, the pairs share the other half.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from math import exp
+from typing import NamedTuple
+
+from msgspec import Struct, field
+
+from schemas.incident import Cause, Incident
+from schemas.slice import BUCKET_S
+from streams.model.detect.baseline import Baseline
+from streams.model.detect.calendar import hour_of_week
+from streams.model.detect.causes import Pair, Sum, explain
+from streams.model.detect.cusum import Run, add
+from streams.model.detect.incident import Measure, Open, Place, Tally, blank
+from streams.model.detect.lines import Lines, Make
+from streams.model.detect.tuning import Tuning
+
+ALL: Pair = ("", "")
+
+
+class Counts(NamedTuple):
+    """One bucket of one series: n events; s bad events, or the sum of ln(wait in ms) and ss of its square."""
+
+    n: int
+    s: float
+    ss: float = 0.0
+
+
+class Series(Struct):
+    """What is kept of one series."""
+
+    segment: str
+    value: str
+    baseline: Baseline
+    runs: list[Run]
+
+
+class Watched(Struct):
+    """The whole state of a `Watch`; write and read it with msgspec."""
+
+    series: list[Series] = field(default_factory=list)
+    incident: Open | None = None
+
+
+class _Alarm(NamedTuple):
+    excess: float
+    pair: Pair
+    line: int
+    since: int
+    level: float
+
+
+class Watch:
+    """A detector of one place. `make` makes the lines, `enough` says whether a run holds enough evidence to be told."""
+
+    def __init__(
+        self,
+        place: Place,
+        measure: Measure,
+        make: Make,
+        enough: Callable[[Run], bool],
+        tuning: Tuning,
+        state: Watched | None = None,
+    ) -> None:
+        self.state = state or Watched()
+        self._place = place
+        self._measure = measure
+        self._make = make
+        self._enough = enough
+        self._tuning = tuning
+        self._series: dict[Pair, Series] = {(item.segment, item.value): item for item in self.state.series}
+        # Lines by pair with the hour they hold for: they change with it and with what was learned.
+        self._lines: dict[Pair, tuple[int, Lines | None]] = {}
+
+    def feed(self, start: int, everything: Counts, pairs: Mapping[Pair, Counts]) -> list[Incident]:
+        """Take in the settled bucket that starts at `start` (epoch seconds) and give what there is to tell.
+
+        Each bucket once, in time order. `everything` counts all events, `pairs` those of each segment pair; empty
+        ones may be left out, also whole buckets.
+        """
+        hour = hour_of_week(start, self._tuning.time_zone)
+        present = [(pair, counts) for pair, counts in ((ALL, everything), *sorted(pairs.items())) if counts.n > 0]
+        if not present:
+            return []
+        if self.state.incident is not None:
+            return self._follow(self.state.incident, start, hour, present)
+        alarms: list[_Alarm] = []
+        for pair, counts in present:
+            series = self._find(pair)
+            alarms += self._test(pair, series, start, hour, counts)
+            series.baseline.add(start, start + BUCKET_S, hour, *counts, self._tuning)
+        if alarms:
+            return [self._open(alarms, start)]
+        for pair, _ in present:
+            if self._series[pair].baseline.learn(start, self._tuning):
+                self._lines.pop(pair, None)
+        return []
+
+    def _find(self, pair: Pair) -> Series:
+        series = self._series.get(pair)
+        if series is None:
+            baseline = Baseline(kind="share" if self._measure.counts_bad else "wait")
+            series = Series(*pair, baseline, [Run() for _ in self._tuning.line_weights])
+            self._series[pair] = series
+            self.state.series.append(series)
+            # The pairs share what they may use of the false alarms.
+            self._lines.clear()
+        return series
+
+    def _lines_of(self, pair: Pair, series: Series, hour: int) -> Lines | None:
+        known = self._lines.get(pair)
+        if known is not None and known[0] == hour:
+            return known[1]
+        pairs = len(self._series) - (ALL in self._series)
+        part = 1.0 if not pairs else 0.5 if pair == ALL else 0.5 / pairs
+        lines = self._make(series.baseline, hour, part, self._tuning)
+        self._lines[pair] = (hour, lines)
+        return lines
+
+    def _test(self, pair: Pair, series: Series, start: int, hour: int, counts: Counts) -> Iterator[_Alarm]:
+        lines = self._lines_of(pair, series, hour)
+        if lines is None:
+            return
+        total = lines.within(counts.n, counts.s)
+        for index in add(series.runs, lines.up, start, counts.n, total):
+            run, line = series.runs[index], lines.up[index]
+            if line is not None and self._enough(run):
+                yield _Alarm(run.value - line.threshold, pair, index, run.since, lines.level)
+
+    def _open(self, alarms: list[_Alarm], start: int) -> Incident:
+        """All events speak before a pair does, and the clearest line before the others."""
+        alarm = max(alarms, key=lambda item: (item.pair == ALL, item.excess))
+        run = self._series[alarm.pair].runs[alarm.line]
+        tallies = []
+        for pair, series in self._series.items():
+            taken = series.baseline.cut(alarm.since)
+            if taken:
+                tallies.append(Tally(*pair, sum(piece.n for piece in taken), sum(piece.s for piece in taken)))
+        end = start + BUCKET_S
+        before = self._measure.shown(alarm.level)
+        self.state.incident = incident = Open(
+            told=blank(self._measure, self._place, alarm.pair, alarm.since, end, before),
+            line=alarm.line,
+            level=alarm.level,
+            n=run.n,
+            s=run.total,
+            expected=run.n * alarm.level,
+            upto=end,
+            tallies=tallies,
+            back=Run(),
+        )
+        return incident.tell(self._measure, self._causes(incident), self._tuning)
+
+    def _follow(self, incident: Open, start: int, hour: int, present: list[tuple[Pair, Counts]]) -> list[Incident]:
+        tallies = {(tally.segment, tally.value): tally for tally in incident.tallies}
+        incident.upto = start + BUCKET_S
+        over = False
+        for pair, counts in present:
+            series = self._find(pair)
+            tally = tallies.get(pair)
+            if tally is None:
+                tally = Tally(*pair, 0, 0.0)
+                incident.tallies.append(tally)
+            tally.n += counts.n
+            tally.s += counts.s
+            if pair == (incident.told.segment, incident.told.segment_value):
+                lines = self._lines_of(pair, series, hour)
+                if lines is not None:
+                    over = incident.add(start, counts.n, lines.within(counts.n, counts.s), lines, self._tuning)
+        if over:
+            # The sums hold the time since it ended too: what was last said of the causes is nearer to it.
+            causes = incident.told.causes or self._causes(incident)
+            message = incident.tell(self._measure, causes, self._tuning, resolved=True)
+            self._close(start + BUCKET_S)
+            return [message]
+        if incident.is_due(self._measure, self._tuning):
+            return [incident.tell(self._measure, self._causes(incident), self._tuning)]
+        return []
+
+    def _close(self, now: int) -> None:
+        self.state.incident = None
+        for series in self.state.series:
+            series.baseline.skip(now)
+            for run in series.runs:
+                run.clear()
+
+    def _causes(self, incident: Open) -> tuple[Cause, ...]:
+        """What explains the change of all events; while the whole is not known, nothing."""
+        whole = self._series.get(ALL)
+        now = {(tally.segment, tally.value): Sum(tally.n, tally.s) for tally in incident.tallies}
+        all_now = now.pop(ALL, None)
+        if whole is None or all_now is None or whole.baseline.n <= 0.0:
+            return ()
+        before = {
+            pair: self._faded(series.baseline, whole.baseline.upto)
+            for pair, series in self._series.items()
+            if pair != ALL and series.baseline.n > 0.0
+        }
+        level = all_now.s / all_now.n
+        hour = hour_of_week(incident.told.since, self._tuning.time_zone)
+        if self._measure.counts_bad:
+            variance = level * (1.0 - level)
+        else:
+            variance = whole.baseline.level(hour, self._tuning).sigma ** 2
+        return explain(
+            before,
+            now,
+            Sum(whole.baseline.n, whole.baseline.s),
+            all_now,
+            variance=variance,
+            shown=self._measure.shown,
+            least=self._tuning.min_explained,
+            most=self._tuning.max_causes,
+        )
+
+    def _faded(self, baseline: Baseline, upto: int) -> Sum:
+        """The learned sums of a pair, faded to the time of the whole."""
+        fade = exp(-max(upto - baseline.upto, 0) / self._tuning.level_memory_s)
+        return Sum(baseline.n * fade, baseline.s * fade)
