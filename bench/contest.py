@@ -13,7 +13,7 @@ from confluent_kafka import TopicPartition
 
 from bench.clusters import Cluster
 from bench.collect import Collector, Merged, events, merged, plain_events
-from bench.contestants import BATCH, COUNTS, DONE, IDS_TABLE, OUTPUT_TOPIC, READY, SHORT_TOPIC, SUMS_TABLE
+from bench.contestants import BATCH, COUNTS, DONE, IDS_TABLE, OUTPUT_TOPIC, READY, SHORT_TOPIC, STATELESS, SUMS_TABLE
 from bench.feed import Cell, Feed
 from bench.process import Contestant, Usage, start
 from schemas import topics
@@ -64,8 +64,11 @@ GUIDE_LESS = Kind(
     tables=(SUMS_TABLE,),
 )
 BY_HAND = Kind("b", "the same work by hand, without Faust", ("-m", "bench.contestants.by_hand"))
+STATE_FREE = Kind(
+    "b-stateless", "by hand, without state and checkpoints", ("-m", "bench.contestants.by_hand", STATELESS)
+)
 MINIMAL = Kind("c", "by hand, decode + x + sums only", ("-m", "bench.contestants.minimal"))
-KINDS = (OWN, GUIDE, GUIDE_LESS, BY_HAND, MINIMAL)
+KINDS = (OWN, GUIDE, GUIDE_LESS, BY_HAND, STATE_FREE, MINIMAL)
 
 
 @dataclass(slots=True)
@@ -115,7 +118,7 @@ def run(kind: Kind, cluster: Cluster, settings: Settings, number: int, limit_s: 
     for line in contestant.lines:
         if line.startswith(BATCH):
             batch = float(line.removeprefix(BATCH))
-    slices: Merged = merged(newest) if kind in (OWN, BY_HAND) else {}
+    slices: Merged = merged(newest) if kind in (OWN, BY_HAND, STATE_FREE) else {}
     counts = events(slices) if slices else plain_events(newest) if kind is MINIMAL else _printed_counts(contestant)
     return Result(
         kind,
@@ -159,6 +162,7 @@ def check(results: Sequence[Result], feed: Feed, short: Feed) -> list[str]:
     expected = {
         OWN: feed.distinct,
         BY_HAND: feed.distinct,
+        STATE_FREE: feed.distinct,
         MINIMAL: feed.counts,
         GUIDE: short.distinct,
         GUIDE_LESS: short.counts,

@@ -26,6 +26,8 @@ class Restored(msgspec.Struct):
     peak: int
     journeys: int
     slices: int
+    #: The setting `state_store`.
+    store: str = "memory"
 
 
 def main() -> None:
@@ -56,6 +58,7 @@ def main() -> None:
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT,
         sum(journeys for journeys, _ in held),
         sum(slices for _, slices in held),
+        settings.state_store,
     )
     sys.stdout.buffer.write(msgspec.json.encode(result))
 

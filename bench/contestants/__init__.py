@@ -9,6 +9,9 @@ DONE = "bench done"
 BATCH = "bench batch"
 COUNTS = "bench counts"
 
+#: Argument of the loop by hand.
+STATELESS = "--stateless"
+
 #: The first part of the events, for the contestants that are too slow for all of them, and where their results go.
 SHORT_TOPIC = "bench.short"
 OUTPUT_TOPIC = "bench.short.scored"

@@ -2,9 +2,12 @@
 
 Same model, same outputs, same state, same discipline: every 0.5 s results are flushed, then state, then the offsets
 are committed. What the worker is slower than this is the price of Faust and asyncio.
+
+With `--stateless` it writes no state and waits for nothing: what it is faster then is the price of being exact.
 """
 
 import signal
+import sys
 import time
 from collections import defaultdict
 from typing import Any, NamedTuple
@@ -12,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from bench.contestants import BATCH, READY
+from bench.contestants import BATCH, READY, STATELESS
 from schemas import topics
 from schemas.errors import StopProcess
 from schemas.loader import load_map
@@ -41,8 +44,9 @@ class Record(NamedTuple):
 class Loop:
     """The partitions this process owns."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, stateless: bool) -> None:
         self._settings = settings
+        self._stateless = stateless
         self._corridor = load_map(settings.map)
         metadata = clients.admin(settings).list_topics(timeout=30).topics
         self._partition_of = partitioner(len(metadata[topics.EVENTS.name].partitions))
@@ -115,6 +119,10 @@ class Loop:
                 slices += [{**told, "partition": number} for number in range(self._slice_partitions)]
         self._publish(self._results, topics.SLICES.name, slices)
         self._publish(self._results, topics.JOURNEYS.name, journeys)
+        if self._stateless:
+            if positions:
+                self.consumer.commit(offsets=positions, asynchronous=True)
+            return
         flush(self._results)
         for partition, records in state:
             changed = [{"key": key, "value": value, "partition": partition} for key, value in records]
@@ -122,6 +130,11 @@ class Loop:
         flush(self._state)
         if positions:
             self.consumer.commit(offsets=positions, asynchronous=False)
+
+    def close(self) -> None:
+        """See everything delivered, and leave."""
+        flush(self._results)
+        self.consumer.close()
 
     def _publish(self, producer: Producer, topic: str, messages: list[dict[str, Any]]) -> None:
         for start in range(0, len(messages), _CHUNK):
@@ -138,7 +151,7 @@ def flush(producer: Producer) -> None:
         raise StopProcess("Kafka does not take the results")
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, stateless: bool) -> None:
     """Until SIGTERM."""
     running = True
 
@@ -147,7 +160,7 @@ def run(settings: Settings) -> None:
         running = False
 
     signal.signal(signal.SIGTERM, stop)
-    loop = Loop(settings)
+    loop = Loop(settings, stateless)
     due = time.monotonic() + settings.checkpoint_interval
     while running:
         messages = loop.consumer.consume(POLL_RECORDS, POLL_S)
@@ -157,8 +170,8 @@ def run(settings: Settings) -> None:
             loop.checkpoint()
             due = time.monotonic() + settings.checkpoint_interval
     print(BATCH, loop.records / max(loop.batches, 1), flush=True)
-    loop.consumer.close()
+    loop.close()
 
 
 if __name__ == "__main__":
-    run(load_settings())
+    run(load_settings(), sys.argv[1:] == [STATELESS])

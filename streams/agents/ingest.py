@@ -10,11 +10,13 @@ from schemas import topics
 from schemas.corridor import CorridorMap
 from streams.model.decode import Record
 from streams.model.ingest import ORIGIN_HEADER, Ingest, Outcome
+from streams.model.journey_state import JOURNEY
 from streams.runtime import metrics
 from streams.runtime.checkpoint import Effects
 from streams.runtime.outbox import Outbox
 from streams.runtime.partitioner import partitioner
 from streams.runtime.positions import Positions
+from streams.runtime.rocks_shelf import open_shelf
 from streams.runtime.settings import Settings
 from streams.runtime.state_log import READ_AT_A_TIME, StateLog, read_back
 
@@ -62,11 +64,11 @@ class IngestTask:
         """
         wanted = set(partitions)
         for partition in set(self._partitions) - wanted:
-            del self._partitions[partition], self._logs[partition]
+            self._drop(partition)
         for partition, state in list(self._partitions.items()):
             # Another worker may have had it in the meantime.
             if any(positions.of(topic, partition) != lane.saved + 1 for topic, lane in state.lanes.items()):
-                del self._partitions[partition], self._logs[partition]
+                self._drop(partition)
 
         async def take(partition: int) -> None:
             async with at_a_time:
@@ -84,8 +86,10 @@ class IngestTask:
     def _restore(self, partition: int, positions: Positions) -> tuple[Ingest, list[tuple[str, bytes, bytes]]]:
         # First fence whoever had the partition, then read what is final.
         self._logs[partition] = StateLog(self._settings, topics.STATE_INGEST.name, partition)
-        state = Ingest(partition, self._corridor, self._partition_of)
-        for key, value in read_back(self._settings, topics.STATE_INGEST.name, partition).items():
+        shelf = open_shelf(self._settings, topics.STATE_INGEST.name, partition)
+        state = Ingest(partition, self._corridor, self._partition_of, shelf)
+        read = read_back(self._settings, topics.STATE_INGEST.name, partition, None, None, (JOURNEY, shelf))
+        for key, value in read.items():
             state.restore(key, value)
         for topic, lane in state.lanes.items():
             positions.check(topic, partition, lane.state.applied)
@@ -188,8 +192,13 @@ class IngestTask:
 
     def drop(self) -> None:
         """Own nothing any more; what was not acknowledged is done again by the next owner."""
-        self._partitions.clear()
+        for partition in list(self._partitions):
+            self._drop(partition)
         self._logs.clear()
+
+    def _drop(self, partition: int) -> None:
+        self._partitions.pop(partition).shelf.close()
+        del self._logs[partition]
 
     def committed(self, now: float) -> None:
         """Observe how long the events of the finished checkpoint took, and how much state there is."""

@@ -1,27 +1,19 @@
 """Duplicates that a source sends: the same `source` + `id` again, recognised through the journey's recent ids."""
 
-import msgspec
 import xxhash
 
 #: A journey remembers this many of its newest ids.
 MAX_RECENT = 256
 
 
-class RecentIds(msgspec.Struct, array_like=True, gc=False):
-    """What one journey remembers: its newest ids, as hashes, and when its last event arrived (epoch seconds)."""
-
-    seen_at: float = 0.0
-    ids: list[int] = []
-
-    def is_duplicate(self, identity: int) -> bool:
-        """True if the id is among the recent ones; a new one is remembered."""
-        ids = self.ids
-        if identity in ids:
-            return True
-        ids.append(identity)
-        if len(ids) > MAX_RECENT:
-            del ids[0]
-        return False
+def is_duplicate(recent: list[int], identity: int) -> bool:
+    """True if the identity is among a journey's recent ones, oldest first; a new one is remembered there."""
+    if identity in recent:
+        return True
+    recent.append(identity)
+    if len(recent) > MAX_RECENT:
+        del recent[0]
+    return False
 
 
 def identity(source: str, event_id: str) -> int:

@@ -1,6 +1,6 @@
 """A dictionary that forgets what was not used for a while, a little at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -51,13 +51,6 @@ class Generations(Generic[K, V]):
         self._share = -(-len(self._old) // steps)
         return True
 
-    def leave(self, may_leave: Callable[[V], bool] = lambda _: True) -> list[tuple[K, V]]:
-        """Take the next share out of the old generation. Values that may not leave yet become young again."""
-        leaving = []
-        for key in list(islice(self._old, self._share)):
-            value = self._old.pop(key)
-            if may_leave(value):
-                leaving.append((key, value))
-            else:
-                self.young[key] = value
-        return leaving
+    def leave(self) -> list[tuple[K, V]]:
+        """Take the next share out of the old generation."""
+        return [(key, self._old.pop(key)) for key in list(islice(self._old, self._share))]

@@ -8,6 +8,7 @@ the events up to each lane's `applied`; `apply` skips those when they are replay
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final
 
 import msgspec
@@ -20,23 +21,24 @@ from schemas.slice import Progress, Slice
 from schemas.transition import TransitionSlice
 from streams.model.clocks import watermark
 from streams.model.decode import Record, check_times, decode
-from streams.model.duplicates import identity
-from streams.model.generations import Generations
-from streams.model.journey import JourneyKey, Journeys, JourneyState
+from streams.model.duplicates import identity, is_duplicate
+from streams.model.journey import DUPLICATE_HORIZON_S, Journeys
+from streams.model.journey_state import JourneyKey, JourneyState, name_of
+from streams.model.journey_store import JourneyStore
 from streams.model.lane import Lane, LaneState
 from streams.model.places import Places
 from streams.model.rejected import rejected_event
 from streams.model.scored import scored_event
+from streams.model.shelf import MemoryShelf, Shelf
 from streams.model.slices import add, bucket_of
 from streams.model.transitions import Transitions
 
-#: A journey's recent ids are remembered exactly this long after its last event arrived: when it leaves memory (after
-#: twice as long, or later) must not show in the results. Seconds.
-DUPLICATE_HORIZON_S = 900.0
-#: Changed journeys are published with the snapshot if they are few, otherwise with every so many snapshots: a journey
-#: that changes ten times within these is one message.
+#: Changed journeys are published with the snapshot if they are few; otherwise each so many snapshots after its change,
+#: so that the contacts of one visit are one message.
 FEW_JOURNEYS = 100
-JOURNEYS_EVERY = 10
+JOURNEY_WAITS = 60
+#: Journeys of before a restart that one snapshot publishes: it may be minutes' worth, and must not hold up the others.
+AGAIN_AT_ONCE = 1_000
 #: Offsets between two looks at the watermark. The log alone says when they are due, not the batches: a replay settles
 #: journeys at the same records.
 LOOK_EVERY = 32
@@ -90,7 +92,14 @@ class Snapshot:
 class Ingest:
     """The state of one partition. Not thread-safe; has no clock: time comes with the records, and with `advance`."""
 
-    def __init__(self, partition: int, corridor: CorridorMap, partition_of: Callable[[bytes], int]) -> None:
+    def __init__(
+        self,
+        partition: int,
+        corridor: CorridorMap,
+        partition_of: Callable[[bytes], int],
+        shelf: Shelf | None = None,
+    ) -> None:
+        """`shelf` takes the journeys that are idle, and those that are read back; default: one in memory."""
         self.partition = partition
         self._partition_of = partition_of
         self._places = Places(corridor)
@@ -99,13 +108,16 @@ class Ingest:
         self._origin = f"{topics.EVENTS.name}/{partition}"
         self._transitions = Transitions(self._origin)
         self._tracker = Journeys(corridor, self._transitions)
-        self._journeys: Generations[JourneyKey, JourneyState] = Generations()
+        self.shelf: Shelf = MemoryShelf() if shelf is None else shelf
+        self._journeys = JourneyStore(self._tracker, self.shelf)
         self._dirty_journeys: dict[JourneyKey, JourneyState] = {}
-        self._unpublished: dict[JourneyKey, JourneyState] = {}
+        #: Journeys with the snapshot of their first change that is not published, in that order.
+        self._unpublished: dict[JourneyKey, tuple[int, JourneyState]] = {}
+        #: Those read back of which it is unknown; a few at a time join the others.
+        self._perhaps_unpublished: list[JourneyKey] = []
         self._progression = Progression()
         #: What the last snapshot brought out, once its checkpoint is finished: snapshots of slices, and of journeys.
         self._going_out = (0, 0)
-        self._journeys_aged_at = 0.0
 
     # -- applying ------------------------------------------------------------------------------------------------
 
@@ -142,12 +154,12 @@ class Ingest:
         received_at = record.timestamp / 1000.0
         subject = event.subject
         key = (event.tenant, subject, data.journey or subject)
-        journey = self._journeys.young.get(key) or self._journeys.get(key)
+        journey = self._journeys.hot.young.get(key) or self._journeys.find(key)
         if journey is None:
             if own_lane and self._partition_of(subject.encode()) != self.partition:
                 outcome.rekeyed.append((subject.encode(), record))
                 return
-            journey = self._journeys.young[key] = JourneyState()
+            journey = self._journeys.hot.young[key] = JourneyState()
 
         late = lane.advance(event.source, event_time, received_at, self._allowed_lateness)
         if received_at - journey.seen_at > DUPLICATE_HORIZON_S:
@@ -155,7 +167,7 @@ class Ingest:
         journey.seen_at = received_at
         self._dirty_journeys[key] = journey
         this = identity(event.source, event.id)
-        if journey.is_duplicate(this):
+        if is_duplicate(journey.ids, this):
             outcome.duplicates += 1
             return
 
@@ -209,7 +221,7 @@ class Ingest:
         clock = self._complete_until()
         if now is not None:
             clock += max(now - self._newest_arrival(), 0.0)
-        self._dirty_journeys.update(self._tracker.advance(clock))
+        self._dirty_journeys.update(self._tracker.advance(clock, self._journeys.ring))
 
     def snapshot(self) -> Snapshot:
         """What changed since the last snapshot, and what may leave memory because it is idle and durable.
@@ -231,11 +243,14 @@ class Ingest:
         state += [(b"t" + key, None) for key in self._transitions.let_go()]
         for journey_key, journey in self._dirty_journeys.items():
             journey.changed = progression.sequence
-            state.append((b"j" + _json(journey_key), _pack(journey)))
-        self._unpublished.update(self._dirty_journeys)
+            state.append((name_of(journey_key), self._tracker.pack(journey)))
+            since, _ = self._unpublished.get(journey_key, (progression.sequence, None))
+            # The object may be another one than at the first change: it may have been on the shelf since.
+            self._unpublished[journey_key] = (since, journey)
         self._dirty_journeys.clear()
         journeys = self._journeys_to_publish()
-        state += [(key, None) for key in self._let_journeys_go()]
+        left = self._journeys.let_go(self._newest_arrival(), progression.journeys_out)
+        state += [(name, None) for name in left]
         positions = {}
         for lane in self.lanes.values():
             if lane.save():
@@ -252,18 +267,25 @@ class Ingest:
         yield from self._transitions.snapshot(self._progression.sequence)
 
     def _journeys_to_publish(self) -> list[Message]:
-        """Messages of the journeys that changed, if it is time for them."""
+        """Messages of the journeys that changed and whose time has come."""
         sequence = self._progression.sequence
-        last = max(self._progression.journeys_out, self._going_out[1])
-        if len(self._unpublished) > FEW_JOURNEYS and sequence < last + JOURNEYS_EVERY:
-            return []
-        self._going_out = (self._going_out[0], sequence)
+        waiting = self._unpublished
+        few = len(waiting) <= FEW_JOURNEYS
+        due = takewhile(lambda key: few or waiting[key][0] + JOURNEY_WAITS <= sequence, waiting)
+        going = [(key, waiting.pop(key)[1]) for key in list(due)]
+        for key in self._perhaps_unpublished[:AGAIN_AT_ONCE]:
+            journey = self._journeys.find(key)
+            if journey is not None and key not in waiting:
+                going.append((key, journey))
+        del self._perhaps_unpublished[:AGAIN_AT_ONCE]
+        if not self._perhaps_unpublished:
+            out = sequence - JOURNEY_WAITS if waiting else sequence
+            self._going_out = (self._going_out[0], max(out, self._going_out[1]))
         messages = [
             self._tracker.message(key, journey, journey.changed, self._origin)
-            for key, journey in self._unpublished.items()
+            for key, journey in going
             if journey.last is not None
         ]
-        self._unpublished.clear()
         return [{"key": message.key, "value": _json(message)} for message in messages]
 
     def progress(self, topic: str, idle: bool) -> Progress:
@@ -277,14 +299,6 @@ class Ingest:
 
     def _newest_arrival(self) -> float:
         return max(lane.newest_arrival for lane in self.lanes.values())
-
-    def _let_journeys_go(self) -> list[bytes]:
-        newest = self._newest_arrival()
-        seen_before = newest - 2 * DUPLICATE_HORIZON_S
-        leaving = self._journeys.leave(lambda journey: self._tracker.may_leave(journey, seen_before))
-        if newest - self._journeys_aged_at >= DUPLICATE_HORIZON_S and self._journeys.age(steps=900):
-            self._journeys_aged_at = newest
-        return [b"j" + _json(key) for key, _ in leaving]
 
     # -- reading back --------------------------------------------------------------------------------------------
 
@@ -300,9 +314,7 @@ class Ingest:
         elif kind == b"t":
             self._transitions.restore(msgspec.json.decode(value, type=TransitionSlice))
         elif kind == b"j":
-            journey_key = msgspec.json.decode(key, type=JourneyKey)
-            journey = self._journeys.young[journey_key] = msgspec.msgpack.decode(value, type=JourneyState)
-            self._tracker.restore(journey_key, journey)
+            self.shelf[kind + key] = value
         elif kind == b"l":
             self.lanes[key.decode()].restore(msgspec.msgpack.decode(value, type=LaneState))
         elif kind == b"p":
@@ -315,9 +327,7 @@ class Ingest:
         a crash may have come in between. Journeys that were perhaps not published come with the next snapshots.
         """
         self._tracker.observe(self._progression.watermark)
-        for key, journey in self._journeys.items():
-            if journey.changed > self._progression.journeys_out:
-                self._unpublished[key] = journey
+        self._perhaps_unpublished = self._journeys.restored(self._progression.journeys_out)
         perhaps: list[Slice | TransitionSlice] = [*self._transitions.since(self._progression.slices_out + 1)]
         for topic, lane in self.lanes.items():
             perhaps += lane.since(positions[topic])

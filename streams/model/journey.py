@@ -7,46 +7,24 @@ all. The order of contacts up to the allowed lateness behind the watermark can s
 into a summary, and a contact that belongs into that comes too late.
 """
 
-from heapq import heappop, heappush
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
 from math import inf
-
-import msgspec
 
 from schemas.corridor import CorridorMap
 from schemas.journey import Journey
-from streams.model.duplicates import RecentIds
-from streams.model.journey_fold import Totals, fold, fold_late, message
+from streams.model.journey_fold import fold, fold_late, message
 from streams.model.journey_rules import NO_END, Contact, Rules
+from streams.model.journey_state import JourneyKey, JourneyState, Label, name_of, pack, unpack
 from streams.model.journey_steps import Steps, TransitionSink
 
-#: Tenant, subject, journey.
-JourneyKey = tuple[str, str, str]
 #: Contacts that a journey keeps apart. If more come within the allowed lateness, the oldest are settled early.
 MAX_TAIL = 256
 #: A tail is folded once it is longer than this, as far as it is settled: a fold for each contact would cost more.
 _FOLD_FROM = 8
-
-
-class JourneyState(RecentIds, array_like=True, gc=False):
-    """What is remembered of one journey. Stored as MessagePack; `Journeys.restore` puts it back."""
-
-    #: The contacts whose order is settled; None before the first is.
-    head: Totals | None = None
-    #: The contacts after those, ordered by time and identity.
-    tail: list[Contact] = msgspec.field(default_factory=list)
-    #: What was counted for the silence after the last contact: 0 nothing, 1 stalled, 2 gone.
-    silence: int = 0
-    #: The checkpoint it last changed in, as its keeper numbers them.
-    changed: int = 0
-    #: When its timer rings, epoch seconds; of no meaning in a stored state.
-    due: float = inf
-
-    @property
-    def last(self) -> Contact | None:
-        """The last contact; None before the first."""
-        if self.tail:
-            return self.tail[-1]
-        return self.head.last if self.head is not None else None
+#: A journey's recent ids are remembered exactly this long after its last event arrived: when it leaves (after twice as
+#: long, or later) must not show in the results. Seconds.
+DUPLICATE_HORIZON_S = 900.0
 
 
 class Journeys:
@@ -63,8 +41,8 @@ class Journeys:
         self.watermark = -inf
         self.clock = -inf
         self._settled = -inf
-        self._timers: list[tuple[float, int, JourneyKey, JourneyState]] = []
-        self._timer_count = 0
+        #: When one rings, and the name of its journey. One that is not its journey's `due` was overtaken.
+        self._timers: list[tuple[float, bytes]] = []
 
     def observe(self, watermark: float) -> None:
         """Note the watermark (smallest event time still expected, epoch seconds): `add` does so by itself.
@@ -108,50 +86,43 @@ class Journeys:
         if len(tail) > _FOLD_FROM and (tail[0].time < self._settled or len(tail) > MAX_TAIL):
             self._fold(state)
 
-    def advance(self, clock: float) -> list[tuple[JourneyKey, JourneyState]]:
+    def advance(
+        self, clock: float, ring: Callable[[bytes, float], tuple[JourneyKey, JourneyState] | None]
+    ) -> list[tuple[JourneyKey, JourneyState]]:
         """Count the stalls and departures that are due, in the order of their time; the journeys that changed.
 
-        `clock` is the watermark, or beyond it while nothing arrives (epoch seconds). Call it before each checkpoint.
+        `clock` is the watermark, or beyond it while nothing arrives (epoch seconds). `ring` finds the journey of a
+        timer by name and time; None says that the timer was overtaken. Call it before each checkpoint.
         """
         self.clock = max(self.clock, clock)
         changed: dict[int, tuple[JourneyKey, JourneyState]] = {}
         timers = self._timers
         while timers and timers[0][0] < self.clock:
-            due, _, key, state = heappop(timers)
+            due, name = heappop(timers)
+            found = ring(name, due)
+            if found is None:
+                continue
+            key, state = found
             if due != state.due:
                 continue  # Another one was set for an earlier time.
             state.due = inf
             need = self._deadline(state)
             if need == due:
                 self._now_silent(key, state, state.silence + 1)
-                changed[id(state)] = (key, state)
+                changed[id(state)] = found
                 need = self._deadline(state)
             if need is not None:
                 self._set_timer(key, state, need)
         return list(changed.values())
 
-    def restore(self, key: JourneyKey, state: JourneyState) -> None:
-        """Take up a stored journey: set its timer, and share the strings that many journeys have."""
-        state.due = inf
-        shared = self.rules.shared
-        for contact in state.tail:
-            contact.share(shared)
-        if state.head is not None:
-            state.head.share(shared)
-        due = self._deadline(state)
-        if due is not None:
-            self._set_timer(key, state, due)
+    def may_leave(self, label: Label, newest: float) -> bool:
+        """Whether a journey may leave: over for good, counted, and silent for twice the duplicate horizon.
 
-    def may_leave(self, state: JourneyState, seen_before: float) -> bool:
-        """Whether the journey may leave memory: over for good, counted, and not heard of since `seen_before`.
-
-        Over for good means that any contact still to come, in time or late, would start it anew. Look again after
-        `advance`: it says no while a stall is still to be counted.
+        Over for good means that any contact still to come, in time or late, would start it anew. The label is one that
+        was stored, or that `rest` has made right; `newest` the newest arrival, epoch seconds.
         """
-        if state.seen_at >= seen_before:
-            return False
-        last = state.last
-        return last is None or (self._is_over(last) and (last.end != NO_END or state.silence == 2))
+        silent = label.seen_at < newest - 2 * DUPLICATE_HORIZON_S
+        return silent and label.due == inf and label.over_at < self._settled
 
     def message(self, key: JourneyKey, state: JourneyState, version: int, origin: str) -> Journey:
         """The journey as it is published. It has at least one contact. `version` grows with every call for the key."""
@@ -159,6 +130,45 @@ class Journeys:
         if totals is None:
             raise ValueError(f"journey {key} has no contact: publish it after its first `add`")
         return message(key, totals, state.silence, self.rules, version, origin)
+
+    # -- stored --------------------------------------------------------------------------------------------------
+
+    def pack(self, state: JourneyState) -> bytes:
+        """A hot journey as it is stored. Its timer stays as it is set."""
+        armed = state.due
+        self._label(state)
+        value = pack(state)
+        state.due = armed
+        return value
+
+    def rest(self, name: bytes, state: JourneyState) -> None:
+        """Make the label of a hot journey right, and set its timer for exactly then."""
+        armed = state.due
+        self._label(state)
+        if state.due != armed and state.due != inf:
+            heappush(self._timers, (state.due, name))
+
+    def thaw(self, value: bytes) -> JourneyState:
+        """A stored journey whose timer is set. Raises msgspec.DecodeError if it is torn."""
+        state = unpack(value)
+        state.share(self.rules.shared)
+        return state
+
+    def renew(self, value: bytes) -> bytes:
+        """A stored journey with the label that it has by these rules; no timer is set."""
+        return self.pack(unpack(value))
+
+    def set_timers(self, timers: list[tuple[float, bytes]]) -> None:
+        """Set the timers of stored journeys, all at once: when, and the name."""
+        self._timers += timers
+        heapify(self._timers)
+
+    def _label(self, state: JourneyState) -> None:
+        last = state.last
+        due = self._deadline(state)
+        state.due = inf if due is None else due
+        state.over_at = -inf if last is None else last.time + self.rules.keep(last)
+        state.rules = self.rules.digest
 
     # -- placing -------------------------------------------------------------------------------------------------
 
@@ -238,5 +248,4 @@ class Journeys:
 
     def _set_timer(self, key: JourneyKey, state: JourneyState, due: float) -> None:
         state.due = due
-        self._timer_count += 1
-        heappush(self._timers, (due, self._timer_count, key, state))
+        heappush(self._timers, (due, name_of(key)))

@@ -5,6 +5,7 @@ from math import inf
 from typing import Any, Final, TypeVar
 
 import msgspec
+import xxhash
 
 from schemas import transition
 from schemas.corridor import CorridorMap
@@ -63,6 +64,7 @@ class Rules:
         "_keep_ended",
         "_shared",
         "default_patience",
+        "digest",
         "importances",
         "lateness",
         "patiences",
@@ -85,6 +87,10 @@ class Rules:
         #: No `keep` is shorter, seconds.
         self.shortest_keep = min(
             self.default_patience, *self.patiences.values(), inf if keep_ended is None else keep_ended
+        )
+        #: 32-bit hash of what says when a journey stalls and when it is over: another map gives another one.
+        self.digest = xxhash.xxh32_intdigest(
+            msgspec.json.encode((self.default_patience, sorted(self.patiences.items()), keep_ended))
         )
         self._shared: dict[Hashable, Hashable] = {}
 

@@ -5,7 +5,7 @@ The file is `corredor.toml` in the working folder, or the one that `CORREDOR_CON
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -36,6 +36,10 @@ class Settings(BaseSettings):
     data_dir: Annotated[Path, Field(description="where embedded and local servers keep their files")] = Path(
         ".corredor"
     )
+    state_store: Annotated[
+        Literal["memory", "rocksdb"],
+        Field(description="where idle journeys are kept: in memory, or in RocksDB below `data_dir`"),
+    ] = "memory"
     map: Annotated[Path, Field(description="the corridor map")] = DEFAULT_MAP
     group: Annotated[str, Field(description="prefix of the consumer groups", pattern=r"^[\w.-]+$")] = "corredor"
     workers: Annotated[int, Field(description="worker processes of `corredor run`", ge=1, le=64)] = 1

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.errors import StopProcess
+from streams.model.shelf import Shelf
 from streams.runtime import clients
 from streams.runtime.settings import Settings
 
@@ -20,6 +21,10 @@ READ_AT_A_TIME = 4
 #: Records given to the producer at once: well below what its queue holds.
 _CHUNK = 50_000
 _LEADER_WAIT_S = 0.1
+#: Records read back at once: more of them are slower, because they fall out of the processor's cache.
+_READ_CHUNK = 1_000
+#: What a reader fetches ahead, KiB.
+_READ_AHEAD = 16_384
 
 
 class StateLog:
@@ -95,13 +100,16 @@ def read_back(
     partition: int,
     until: int | None = None,
     replaces: Callable[[bytes, bytes], bool] | None = None,
+    aside: tuple[bytes, Shelf] | None = None,
 ) -> dict[bytes, bytes]:
     """The newest value of every key of a partition up to offset `until` (default: its end), in offset order. Blocks.
 
     `replaces` says of a kept value and a later one of its key whether the later one is newer; without it, it always is.
+    `aside`: what has a key with this first byte is put onto the shelf instead, so that it need not fit into memory.
     Raises StopProcess if the broker does not answer for a minute, and on a short log whose beginning is gone.
     """
-    reader = clients.consumer(settings, f"{settings.group}.read-back", **{"enable.partition.eof": True})
+    options = {"enable.partition.eof": True, "queued.max.messages.kbytes": _READ_AHEAD}
+    reader = clients.consumer(settings, f"{settings.group}.read-back", **options)
     try:
         low, high = _bounds(reader, TopicPartition(topic, partition))
         if settings.kafka_paced and low > 0:
@@ -113,7 +121,7 @@ def read_back(
         if low >= end:
             return {}
         reader.assign([TopicPartition(topic, partition, low)])
-        return _read(reader, topic, partition, end, replaces)
+        return _read(reader, topic, partition, end, replaces, aside)
     except KafkaException as error:
         raise StopProcess(f"{topic}/{partition} cannot be read back: {error}") from error
     finally:
@@ -133,33 +141,62 @@ def _bounds(reader: Consumer, place: TopicPartition) -> tuple[int, int]:
             time.sleep(_LEADER_WAIT_S)
 
 
+class _Newest:
+    """The newest value of every key; `take` is what reading back costs for each record, besides librdkafka."""
+
+    def __init__(self, replaces: Callable[[bytes, bytes], bool] | None, aside: tuple[bytes, Shelf] | None) -> None:
+        self.kept: dict[bytes, bytes] = {}
+        self._replaces = replaces
+        self._first = aside[0][0] if aside is not None else -1
+        self._shelf = aside[1] if aside is not None else None
+
+    def take(self, messages: Sequence[Message]) -> None:
+        """Take messages in their order; none of them is an error."""
+        kept, first, shelf, replaces = self.kept, self._first, self._shelf, self._replaces
+        for message in messages:
+            key, value = message.key(), message.value()
+            if shelf is not None and key[0] == first:
+                if value is None:
+                    shelf.discard(key)
+                else:
+                    shelf[key] = value
+                continue
+            if replaces is not None and value is not None and key in kept and not replaces(kept[key], value):
+                continue
+            kept.pop(key, None)
+            if value is not None:
+                kept[key] = value
+
+
 def _read(
-    reader: Consumer, topic: str, partition: int, end: int, replaces: Callable[[bytes, bytes], bool] | None
+    reader: Consumer,
+    topic: str,
+    partition: int,
+    end: int,
+    replaces: Callable[[bytes, bytes], bool] | None,
+    aside: tuple[bytes, Shelf] | None = None,
 ) -> dict[bytes, bytes]:
     """Up to `end` or to the end of the partition: behind the last record there may be a transaction's marker."""
-    newest: dict[bytes, bytes] = {}
+    newest = _Newest(replaces, aside)
     deadline = time.monotonic() + _READ_TIMEOUT_S
     while True:
-        messages = reader.consume(10_000, timeout=0.2)
-        if messages:
-            deadline = time.monotonic() + _READ_TIMEOUT_S
-        elif time.monotonic() > deadline:
-            raise StopProcess(f"{topic}/{partition} cannot be read back: no message for {_READ_TIMEOUT_S:.0f} s")
-        for message in messages:
+        messages = reader.consume(_READ_CHUNK, timeout=0.2)
+        if not messages:
+            if time.monotonic() > deadline:
+                raise StopProcess(f"{topic}/{partition} cannot be read back: no message for {_READ_TIMEOUT_S:.0f} s")
+            continue
+        deadline = time.monotonic() + _READ_TIMEOUT_S
+        fine = [message for message in messages if message.error() is None]
+        at_end = False
+        for message in messages if len(fine) < len(messages) else ():
             error = message.error()
-            if error is not None:
-                if error.code() == KafkaError._PARTITION_EOF:
-                    return newest
-                if error.retriable():
-                    continue
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                at_end = True
+            elif error is not None and not error.retriable():
                 raise KafkaException(error)
-            if message.offset() >= end:
-                return newest
-            key, value = message.key(), message.value()
-            kept = newest.get(key)
-            if replaces is None or kept is None or value is None or replaces(kept, value):
-                newest.pop(key, None)
-                if value is not None:
-                    newest[key] = value
-            if message.offset() == end - 1:
-                return newest
+        if fine and fine[-1].offset() >= end - 1:
+            at_end = True
+            fine = [message for message in fine if message.offset() < end]
+        newest.take(fine)
+        if at_end:
+            return newest.kept

@@ -28,27 +28,30 @@ def test_the_feed_has_exactly_the_journeys_asked_for_each_in_its_partition() -> 
 
 def test_all_journeys_written_through_checkpoints_come_back() -> None:
     said: list[tuple[int, str]] = []
-    text, values = recovery.measure(100, 1, "embedded", lambda *told: said.append(told))
+    text, values = recovery.measure(100, 60, 1, "embedded", lambda *told: said.append(told))
     found = msgspec.json.decode(values)
-    log, run = found["log"], found["runs"][0]
-    assert log["journeys"] == log["journey_records"] == run["journeys"] == 100
+    log, (run, on_disk) = found["log"], found["runs"]
+    assert (run["store"], on_disk["store"]) == recovery.STORES
+    assert log["journeys"] == log["journey_records"] == run["journeys"] == on_disk["journeys"] == 100
+    assert log["fed"] == 60
     assert log["records"] >= log["live"] >= log["journeys"] + log["slices"]
     assert 0 < log["journey_bytes"] < log["live_bytes"]
     assert run["slices"] == log["slices"] and 0 < run["before"] <= run["peak"] and run["seconds"] > 0
     assert "100 open journeys" in text and "does not apply to 100" in text
-    assert said[-1] == (100, "restore 1 of 1")
+    assert said[-1] == (100, "restore 1 of 1, rocksdb")
 
 
 def test_a_restore_that_brings_less_back_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "restore", lambda _: Restored(1.0, 1.0, 1, 2, 3, 49, 0))
     with pytest.raises(StopProcess, match="49 and 0 came back"):
-        recovery.measure(50, 1, "embedded", lambda *_: None)
+        recovery.measure(50, 50, 1, "embedded", lambda *_: None)
 
 
 @pytest.mark.parametrize(("seconds", "verdict"), [(9.5, "reached"), (10.5, "**missed**")])
 def test_the_goal_is_judged_by_the_median_of_a_million(seconds: float, verdict: str) -> None:
     log = Log(1_000_000, 10, 5_000_000, 9, 8, 700, 7, 600)
     runs = [Restored(each, 1.0, 2**20, 2**21, 2**22, 1_000_000, 10) for each in (1.0, seconds, 99.0)]
+    runs += [Restored(500.0, 1.0, 2**20, 2**21, 2**22, 1_000_000, 10, "rocksdb")] * 4
     text = recovery._markdown(log, runs, "a cluster")
     assert f"median {seconds:.2f} s: {verdict}" in text
 

@@ -6,29 +6,23 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.model.duplicates import MAX_RECENT, RecentIds, identity
+from streams.model.duplicates import MAX_RECENT, identity, is_duplicate
 
 names = st.text(min_size=1, max_size=12)
 
 
 def test_the_same_id_again_is_a_duplicate() -> None:
-    recent = RecentIds()
-    assert [recent.is_duplicate(n) for n in (1, 2, 1, 2, 3)] == [False, False, True, True, False]
+    recent: list[int] = []
+    assert [is_duplicate(recent, n) for n in (1, 2, 1, 2, 3)] == [False, False, True, True, False]
 
 
 def test_only_the_newest_ids_are_remembered() -> None:
-    recent = RecentIds()
+    recent: list[int] = []
     for n in range(MAX_RECENT + 1):
-        assert not recent.is_duplicate(n)
-    assert len(recent.ids) == MAX_RECENT
-    assert recent.is_duplicate(MAX_RECENT) and recent.is_duplicate(1)
-    assert not recent.is_duplicate(0)
-
-
-def test_journeys_do_not_share_their_ids() -> None:
-    first, second = RecentIds(), RecentIds()
-    first.is_duplicate(1)
-    assert not second.is_duplicate(1)
+        assert not is_duplicate(recent, n)
+    assert len(recent) == MAX_RECENT
+    assert is_duplicate(recent, MAX_RECENT) and is_duplicate(recent, 1)
+    assert not is_duplicate(recent, 0)
 
 
 @given(names, names, names, names)

@@ -15,7 +15,7 @@ from schemas.rejection import RejectedEvent
 from schemas.scored import ScoredEvent
 from schemas.slice import Slice, Sums
 from schemas.transition import TransitionSlice
-from streams.model import lane
+from streams.model import ingest, lane
 from streams.model.decode import UnreadableValue
 from streams.model.ingest import DUPLICATE_HORIZON_S, ORIGIN_HEADER, Ingest, Outcome
 from streams.model.slices import merge
@@ -272,6 +272,7 @@ def test_a_restored_partition_goes_on_where_it_was() -> None:
     for key, value in dict(first.snapshot().state).items():
         assert value is not None
         second.restore(key, value)
+    second.restored({EVENTS: 30, REKEYED: 0})
     ended = second.apply(EVENTS, items)
     assert ended.replayed == 30
     assert begun.scored + ended.scored == expected.scored
@@ -279,13 +280,39 @@ def test_a_restored_partition_goes_on_where_it_was() -> None:
     assert by_key.items() <= {item.key: item for item in slices(whole)}.items()
 
 
+def test_journeys_perhaps_not_published_come_a_few_at_a_time_and_none_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ingest, "AGAIN_AT_ONCE", 1)
+    first = new()
+    first.apply(EVENTS, [record(n, event(id=str(n), subject=f"c{n}")) for n in range(4)])
+    changelog = dict(first.snapshot().state)
+    published: list[bytes] = []
+    for checkpoints in (2, 5):
+        state = new()
+        for key, value in changelog.items():
+            assert value is not None
+            state.restore(key, value)
+        state.restored({EVENTS: 4, REKEYED: 0})
+        for n in range(checkpoints):
+            offset = 10 * checkpoints + n
+            state.apply(EVENTS, [record(offset, event(id=str(offset), subject="c0"))])
+            snapshot = state.snapshot()
+            changelog.update(snapshot.state)
+            published += [message["key"] for message in snapshot.journeys]  # type: ignore[misc]
+            assert len(snapshot.journeys) <= 2
+    assert {msgspec.json.decode(key)[2] for key in published} == {"c0", "c1", "c2", "c3"}
+
+
 def test_a_torn_state_value_is_an_error() -> None:
     state = new()
     state.apply(EVENTS, [record(0, event())])
     for key, value in state.snapshot().state:
         assert value is not None
+        restored = new()
         with pytest.raises(msgspec.DecodeError):
-            new().restore(key, value[:-1])
+            restored.restore(key, value[:-1])
+            restored.restored({EVENTS: 1, REKEYED: 0})
 
 
 def test_a_silent_source_starts_again_after_a_day_at_whatever_moment_checkpoints_come() -> None:

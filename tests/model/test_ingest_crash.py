@@ -7,7 +7,8 @@ drawn by Hypothesis. Then a new process reads back, publishes what may not have 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -21,7 +22,7 @@ from schemas import topics
 from schemas.journey import Journey
 from schemas.slice import Slice, Sums
 from schemas.transition import TransitionSlice, TransitionSums
-from streams.model import lane, transitions
+from streams.model import ingest, journey_store, lane, transitions
 from streams.model.ingest import ORIGIN_HEADER, Ingest, Outcome, Snapshot
 from streams.model.slices import merge
 from streams.model.transitions import merged
@@ -197,9 +198,7 @@ def run_with_crashes(log: Log, data: st.DataObject, shuffled: bool) -> World:
         else:
             checkpoint.run()
     process.apply(len(log))
-    # Two of them: what is let go must not be missed either.
-    for _ in range(2):
-        process.begin_checkpoint().run()
+    finish(process)
     return world
 
 
@@ -207,8 +206,34 @@ def run_without(log: Log) -> World:
     world = World()
     process = Process(world, log)
     process.apply(len(log))
-    process.begin_checkpoint().run()
+    finish(process)
     return world
+
+
+def finish(process: Process) -> None:
+    """So many checkpoints that all journeys are published; what is let go must not be missed either."""
+    for _ in range(9):
+        process.begin_checkpoint().run()
+
+
+@contextmanager
+def restless(data: st.DataObject, bucket_age: int) -> Iterator[None]:
+    """Buckets leave early; journeys freeze early, are published at times and looked at often, as drawn."""
+    idle = data.draw(st.sampled_from([-1.0, 600.0]), label="idle")
+    few = data.draw(st.sampled_from([0, 100]), label="few journeys")
+    with ExitStack() as stack:
+        for module, name, value in (
+            (lane, "BUCKET_AGE", bucket_age),
+            (transitions, "BUCKET_AGE", bucket_age),
+            (journey_store, "IDLE_S", idle),
+            (journey_store, "FREEZE_STEPS", 1),
+            (journey_store, "LOOK_STEPS", 1),
+            (ingest, "FEW_JOURNEYS", few),
+            (ingest, "JOURNEY_WAITS", 3),
+            (ingest, "AGAIN_AT_ONCE", 1),
+        ):
+            stack.enter_context(mock.patch.object(module, name, value))
+        yield
 
 
 def assert_same(crashed: World, smooth: World) -> None:
@@ -281,7 +306,7 @@ LIMITS = settings(
 def test_crashes_leave_no_trace_while_buckets_journeys_and_sources_are_let_go(
     log: Log, bucket_age: int, data: st.DataObject
 ) -> None:
-    with mock.patch.object(lane, "BUCKET_AGE", bucket_age), mock.patch.object(transitions, "BUCKET_AGE", bucket_age):
+    with restless(data, bucket_age):
         crashed, smooth = run_with_crashes(log, data, shuffled=False), run_without(log)
         assert_same(crashed, smooth)
         assert_same_walks(crashed, smooth)
@@ -290,7 +315,7 @@ def test_crashes_leave_no_trace_while_buckets_journeys_and_sources_are_let_go(
 @LIMITS
 @given(logs([0.0, 0.4, 11.0], shared_journeys=False), st.integers(1, 3), st.data())
 def test_crashes_leave_no_trace_when_the_lanes_run_apart(log: Log, bucket_age: int, data: st.DataObject) -> None:
-    with mock.patch.object(lane, "BUCKET_AGE", bucket_age):
+    with restless(data, bucket_age):
         assert_same(run_with_crashes(log, data, shuffled=True), run_without(log))
 
 

@@ -2,6 +2,7 @@
 
 from math import inf, isclose
 from typing import Any, NamedTuple
+from unittest import mock
 
 import msgspec
 import pytest
@@ -12,8 +13,13 @@ from schemas.corridor import CorridorMap, Defaults, Duration, Segment, Touchpoin
 from schemas.event import TouchpointData, Value
 from schemas.journey import Goal, Journey
 from schemas.transition import TransitionSlice
-from streams.model.journey import MAX_TAIL, JourneyKey, Journeys, JourneyState
+from streams.model import journey_store
+from streams.model.duplicates import is_duplicate
+from streams.model.journey import DUPLICATE_HORIZON_S, MAX_TAIL, Journeys
+from streams.model.journey_state import JourneyKey, JourneyState, key_of, name_of, pack, read_label, unpack
+from streams.model.journey_store import JourneyStore
 from streams.model.places import Places
+from streams.model.shelf import MemoryShelf
 from streams.model.transitions import Transitions, merged
 from tests.builders import LABEL, NOW
 from tests.offline_journeys import Cell, Offline, Visit
@@ -34,8 +40,6 @@ MAP = CorridorMap(
 )
 PLACES = Places(MAP)
 KEY = ("default", "customer-1", "order-1")
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(JourneyState).decode
 
 
 def visit(at: float, touchpoint: str = "pay", outcome: str = "success", **changes: Any) -> Visit:
@@ -58,50 +62,72 @@ def data_of(one: Visit) -> TouchpointData:
 
 
 class Partition:
-    """A partition as the program keeps it: states in memory, states and slices stored, slices published."""
+    """A partition as the program keeps it: journeys hot and cold, states and slices stored, slices published."""
 
-    def __init__(self, keep_ended: float | None = None) -> None:
-        self.keep_ended = keep_ended
-        self.states: dict[JourneyKey, JourneyState] = {}
+    def __init__(self, keep_ended: float | None = None, chart: CorridorMap = MAP) -> None:
         self.version = 0
         self.stored_slices: dict[bytes, TransitionSlice] = {}
         self.published: dict[bytes, TransitionSlice] = {}
+        self.start(chart, keep_ended)
+
+    def start(self, chart: CorridorMap, keep_ended: float | None) -> None:
+        self.chart, self.keep_ended = chart, keep_ended
         self.transitions = Transitions("touchpoint.events/0")
-        self.journeys = Journeys(MAP, self.transitions, keep_ended)
+        self.journeys = Journeys(chart, self.transitions, keep_ended)
+        self.shelf = MemoryShelf()
+        self.store = JourneyStore(self.journeys, self.shelf)
+
+    @property
+    def states(self) -> dict[JourneyKey, JourneyState]:
+        """All of them; the cold ones stay cold."""
+        cold = {key_of(name): unpack(value) for name, value in self.shelf.items()}
+        hot = dict(self.store.hot.items())
+        assert not cold.keys() & hot.keys() and len(cold) + len(hot) == len(self.store)
+        return {**cold, **hot}
 
     def add(self, one: Visit, watermark: float = -inf) -> None:
-        state = self.states.setdefault((one.tenant, one.subject, one.journey), JourneyState())
+        key = (one.tenant, one.subject, one.journey)
+        state = self.store.find(key)
+        if state is None:
+            state = self.store.hot.young[key] = JourneyState()
         place = PLACES.find(one.tenant, data_of(one))
         contact = self.journeys.rules.contact(one.time, one.identity, place, data_of(one), one.x, one.pairs)
-        self.journeys.add((one.tenant, one.subject, one.journey), state, contact, watermark)
+        self.journeys.add(key, state, contact, watermark)
 
     def advance(self, at: float) -> list[JourneyKey]:
-        return [key for key, _ in self.journeys.advance(NOW + at)]
+        return [key for key, _ in self.journeys.advance(NOW + at, self.store.ring)]
 
     def checkpoint(self) -> None:
         self.version += 1
+        for state in self.store.hot:
+            self.journeys.pack(state)
         for changed in self.transitions.snapshot(self.version):
             copied = msgspec.msgpack.decode(msgspec.msgpack.encode(changed), type=TransitionSlice)
             self.published[changed.key] = self.stored_slices[changed.key] = copied
         for key in self.transitions.let_go():
             del self.stored_slices[key]
 
-    def restart(self) -> None:
+    def restart(self, chart: CorridorMap = MAP) -> None:
         self.checkpoint()
         watermark = self.journeys.watermark
-        packed = {key: _pack(state) for key, state in self.states.items()}
-        self.transitions = Transitions("touchpoint.events/0")
-        self.journeys = Journeys(MAP, self.transitions, self.keep_ended)
+        packed = dict(self.shelf) | {name_of(key): self.journeys.pack(state) for key, state in self.store.hot.items()}
+        self.start(chart, self.keep_ended)
         self.journeys.observe(watermark)
-        self.states = {key: _unpack(value) for key, value in packed.items()}
-        for key, state in self.states.items():
-            self.journeys.restore(key, state)
+        self.shelf.update(packed)
+        assert self.store.restored(self.version) == []
         for stored in self.stored_slices.values():
             self.transitions.restore(msgspec.structs.replace(stored, waits=stored.waits.copy()))
 
-    def forget(self) -> None:
-        for key in [key for key, state in self.states.items() if self.journeys.may_leave(state, inf)]:
-            del self.states[key]
+    def freeze(self) -> None:
+        """All journeys become cold, whatever they just did."""
+        self.store.hot.age(1)
+        self.store.let_go(-inf, self.version)
+
+    def forget(self) -> list[JourneyKey]:
+        """What may leave, leaves."""
+        self.freeze()
+        with mock.patch.object(journey_store, "LOOK_STEPS", 1):
+            return [key_of(name) for name in self.store.let_go(inf, self.version)]
 
     def journey(self, key: JourneyKey = KEY) -> Journey:
         return self.journeys.message(key, self.states[key], self.version, "touchpoint.events/0")
@@ -334,7 +360,7 @@ def test_sums_stay_within_64_bits() -> None:
     )
     journey = found.journey()
     assert (journey.active_ms, journey.value) == (2**63 - 1, {"EUR": -(2**63 - 1)})
-    assert _unpack(_pack(found.states[KEY])) == found.states[KEY]
+    assert unpack(pack(found.states[KEY])) == found.states[KEY]
 
 
 def test_the_message_decodes_to_itself() -> None:
@@ -379,22 +405,36 @@ def test_the_257th_contact_settles_the_first() -> None:
 
 def test_a_journey_may_leave_when_nothing_can_change_it() -> None:
     found = partition(visit(0, "pay"))
-    state = found.states[KEY]
-    state.seen_at = NOW
+    found.states[KEY].seen_at = NOW
     found.journeys.observe(NOW + 121 + LATENESS)
-    assert not found.journeys.may_leave(state, inf), "its stall is not counted yet"
+    assert found.forget() == [], "its stall is not counted yet"
     found.advance(221)
-    assert found.journeys.may_leave(state, inf)
-    assert not found.journeys.may_leave(state, NOW)
-    assert found.journeys.may_leave(state, NOW + 1)
+    found.freeze()
+    silent = NOW + 2 * DUPLICATE_HORIZON_S
+    assert found.store.let_go(silent, 0) == []
+    assert found.store.let_go(silent + 1, 0) == [name_of(KEY)]
+    assert len(found.store) == 0 and found.store.let_go(inf, 0) == []
+
+
+def test_a_journey_whose_change_may_not_be_published_stays() -> None:
+    for cold in (False, True):
+        found = partition(visit(0, "home"), clock=10_000)
+        found.states[KEY].changed = 7
+        found.journeys.observe(NOW + 1000)
+        found.store.hot.age(1)
+        if cold:
+            found.store.let_go(-inf, 0)
+        assert found.store.let_go(inf, 6) == []
+        found.store.hot.age(1)
+        assert found.store.let_go(inf, 7) == [name_of(KEY)]
 
 
 def test_an_open_journey_and_one_that_may_be_resumed_stay() -> None:
     found = partition(visit(0, "pay"), visit(0, "home", key=("default", "b", "b")), clock=10_000)
     found.journeys.observe(NOW + 60 + LATENESS)
-    assert not any(found.journeys.may_leave(state, inf) for state in found.states.values())
+    assert found.forget() == []
     found.journeys.observe(NOW + 60.1 + LATENESS)
-    assert [found.journeys.may_leave(state, inf) for state in found.states.values()] == [False, True]
+    assert found.forget() == [("default", "b", "b")]
 
 
 def test_whether_a_journey_left_memory_does_not_show() -> None:
@@ -444,10 +484,81 @@ def test_a_restart_counts_no_stall_twice_and_forgets_none() -> None:
     }
 
 
+def test_what_is_read_back_stays_cold_until_it_is_touched() -> None:
+    found = partition(visit(0, "pay"), visit(0, "wait", key=("default", "b", "b")))
+    found.restart()
+    assert (len(found.store), len(found.store.hot), len(found.shelf)) == (2, 0, 2)
+    assert found.advance(11) == [("default", "b", "b")]
+    assert list(found.shelf) == [name_of(KEY)]
+    found.add(visit(12, "pay"))
+    assert (len(found.store), len(found.store.hot), len(found.shelf)) == (2, 2, 0)
+
+
+def test_a_cold_journey_thaws_when_it_stalls_and_not_when_a_timer_of_before_rings() -> None:
+    found = partition(visit(0, "pay"), visit(50, "pay"))
+    found.freeze()
+    assert read_label(found.shelf[name_of(KEY)]).due == NOW + 110
+    assert found.advance(100) == [] and len(found.shelf) == 1
+    assert found.advance(111) == [KEY] and len(found.shelf) == 0
+
+
+def test_a_journey_that_was_stored_still_stalls_on_time() -> None:
+    found = partition(visit(0, "pay"), visit(50, "pay"))
+    value = found.journeys.pack(found.states[KEY])
+    assert read_label(value).due == NOW + 110
+    assert found.advance(110) == [] and found.advance(111) == [KEY]
+
+
+def test_journeys_freeze_when_idle_and_when_there_are_too_many() -> None:
+    found = partition(visit(0, "pay"))
+    found.store.let_go(NOW, 0)
+    with mock.patch.object(journey_store, "FREEZE_STEPS", 1):
+        found.store.let_go(NOW + 1, 0)
+        assert len(found.shelf) == 1, "what was there when the first arrival came is as old as can be"
+        found.add(visit(1, "pay"))
+        for wait in (2, journey_store.IDLE_S - 1):
+            found.store.let_go(NOW + wait, 0)
+        assert len(found.shelf) == 0
+        found.store.let_go(NOW + journey_store.IDLE_S, 0)
+        found.store.let_go(NOW + journey_store.IDLE_S, 0)
+        assert len(found.shelf) == 1
+        found.add(visit(1, "pay", identity=2))
+        with mock.patch.object(journey_store, "MOST_YOUNG", 0):
+            found.store.let_go(NOW + journey_store.IDLE_S, 0)
+        found.store.let_go(NOW + journey_store.IDLE_S, 0)
+        assert len(found.shelf) == 1
+
+
+def test_a_cold_journey_that_only_waits_to_leave_may_thaw_and_go_on() -> None:
+    found = partition(visit(0, "home"))
+    found.freeze()
+    found.add(visit(1, "pay"))
+    with mock.patch.object(journey_store, "LOOK_STEPS", 1):
+        for _ in range(2):
+            assert found.store.let_go(-inf, 0) == []
+    assert (len(found.store.hot), len(found.shelf)) == (1, 0)
+
+
+def test_a_map_with_other_patience_holds_for_journeys_read_back() -> None:
+    found = partition(visit(0, "pay"))
+    defaults = msgspec.structs.replace(MAP.defaults, patience=Duration(20))
+    found.restart(msgspec.structs.replace(MAP, defaults=defaults))
+    assert found.advance(20) == []
+    assert found.advance(21) == [KEY]
+
+
+def test_a_torn_journey_is_an_error() -> None:
+    found = partition(visit(0, "pay"))
+    found.freeze()
+    store = JourneyStore(found.journeys, MemoryShelf({name: value[:-1] for name, value in found.shelf.items()}))
+    with pytest.raises(msgspec.DecodeError):
+        store.restored(0)
+
+
 def test_recent_ids_are_recognised_after_a_restart() -> None:
     state = JourneyState()
-    assert not state.is_duplicate(2**64 - 1)
-    assert _unpack(_pack(state)).is_duplicate(2**64 - 1)
+    assert not is_duplicate(state.ids, 2**64 - 1)
+    assert is_duplicate(unpack(pack(state)).ids, 2**64 - 1)
 
 
 # -- any order, any schedule -----------------------------------------------------------------------------------------
@@ -460,6 +571,7 @@ class Step(NamedTuple):
     restart: bool
     forget: bool
     checkpoint: bool
+    freeze: bool
 
 
 NAMES = st.sampled_from(("shop", "pay", "wait", "home", "thanks", "unmapped"))
@@ -495,8 +607,8 @@ def visit_lists(draw: st.DrawFn) -> list[Visit]:
     return found
 
 
-STEPS = st.lists(st.builds(Step, st.integers(0, 900), st.booleans(), st.booleans(), st.booleans()), max_size=15)
-IDLE = Step(0, False, False, False)
+STEPS = st.lists(st.builds(Step, st.integers(0, 900), *[st.booleans()] * 4), max_size=15)
+IDLE = Step(0, False, False, False, False)
 
 
 @settings(max_examples=250, deadline=None)
@@ -522,6 +634,8 @@ def test_any_order_and_any_schedule_give_what_the_offline_computation_gives(
             watermark = min(after.time for after in arriving[number:]) + LATENESS
         found.add(one, watermark)
         step = steps[number] if number < len(steps) else IDLE
+        if step.freeze:
+            found.freeze()
         found.advance(step.clock)
         if step.checkpoint:
             found.checkpoint()

@@ -7,6 +7,7 @@ import pytest
 
 from schemas import topics
 from schemas.errors import StopProcess
+from streams.model.shelf import MemoryShelf
 from streams.runtime import clients, state_log
 from streams.runtime.settings import Settings
 from streams.runtime.state_log import StateLog, read_back
@@ -22,6 +23,15 @@ def test_what_was_written_is_read_back_newest_first(settings: Settings) -> None:
     log.write([(b"d", None), (b"d", b"2")])
     assert read_back(settings, TOPIC, 1) == {b"a": b"2", b"c": b"1", b"d": b"2"}
     assert read_back(settings, TOPIC, 0) == {}
+
+
+def test_what_is_put_aside_lies_on_the_shelf_and_not_in_the_answer(settings: Settings) -> None:
+    log = StateLog(settings, TOPIC, 1)
+    log.write([(b"j1", b"old"), (b"s1", b"1"), (b"j2", b"1"), (b"j3", b"1")])
+    log.write([(b"j1", b"new"), (b"j2", None), (b"never", None), (b"j4", None)])
+    shelf = MemoryShelf()
+    assert read_back(settings, TOPIC, 1, aside=(b"j", shelf)) == {b"s1": b"1"}
+    assert shelf == {b"j1": b"new", b"j3": b"1"}
 
 
 def test_a_next_owner_reads_back_and_writes_on(settings: Settings) -> None:
