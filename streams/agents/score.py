@@ -12,7 +12,6 @@ from schemas import topics
 from schemas.corridor import CorridorMap
 from schemas.score import WINDOWS, Score
 from schemas.slice import Progress, Slice
-from schemas.transition import TransitionSlice
 from streams.model.decode import Record
 from streams.model.score_partition import ScorePartition
 from streams.runtime import metrics
@@ -21,13 +20,15 @@ from streams.runtime.positions import Positions
 from streams.runtime.settings import Settings
 from streams.runtime.state_log import READ_AT_A_TIME, read_back
 
-_decode = msgspec.json.Decoder(Slice | TransitionSlice | Progress).decode
+_decode = msgspec.json.Decoder(Slice | Progress).decode
+#: Transition slices travel with the others; windows do not need them. They begin so: the tag is written first.
+_TRANSITION = b'{"kind":"transition"'
 _encode = msgspec.json.Encoder().encode
 TOPIC = topics.SLICES.name
 #: Slices applied between two checkpoints, at most (but for the last batch). A short log takes fewer: ingest would wait
 #: for room in it.
 MOST_WAITING = 5_000
-MOST_WAITING_PACED = 1_500
+MOST_WAITING_PACED = 3_000
 #: How often the longer windows are published, seconds.
 WHOLE_EVERY_S = 10.0
 #: A look at offset n gives its rows versions from n * 2^24: room for 16 million rows, and for offsets to 5 * 10^11.
@@ -94,7 +95,8 @@ class ScoreTask:
         owned = ScorePartition(self._minimum_n, self._origins)
         committed = positions.of(TOPIC, partition)
         for value in read_back(self._settings, TOPIC, partition, committed, _replaces).values():
-            owned.apply(_decode(value))
+            if not value.startswith(_TRANSITION):
+                owned.apply(_decode(value))
         # What is marked and not settled has not been published yet, and stays.
         owned.windows.take_dirty(owned.watermark())
         # What was let go before stays so: the log may no longer hold all of it.
@@ -109,8 +111,9 @@ class ScoreTask:
             return
         with self._lock:
             for record in records:
-                if record.value is not None and record.offset > owned.applied:
-                    owned.apply(_decode(record.value))
+                value = record.value
+                if value is not None and record.offset > owned.applied and not value.startswith(_TRANSITION):
+                    owned.apply(_decode(value))
             owned.applied = max(owned.applied, records[-1].offset)
         self._waiting += len(records)
 

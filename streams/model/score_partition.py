@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from schemas.slice import Progress, Slice
-from schemas.transition import TransitionSlice
 from streams.model.windows import Windows
 
 
@@ -25,12 +24,10 @@ class ScorePartition:
         #: Up to where each lane is known to be complete: its watermark, or that of the others when it last said idle.
         self._complete = dict.fromkeys(origins, 0.0)
 
-    def apply(self, message: Slice | TransitionSlice | Progress) -> None:
+    def apply(self, message: Slice | Progress) -> None:
         """Count a slice, or note how far a lane has come; messages come in the order of the log."""
         if isinstance(message, Slice):
             self.windows.apply(message)
-            return
-        if isinstance(message, TransitionSlice):
             return
         self.watermarks[message.origin] = message.watermark
         reached = message.watermark if message.watermark is not None else self.watermark()
