@@ -1,5 +1,6 @@
 """A lane: the messages of one topic on their way into one table, and how far they bring the topic's partitions."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,11 @@ TABLES = {
 #: what has changed comes again with the next one.
 _UNHURRIED = (topics.SLICES.name, topics.JOURNEYS.name)
 _PATIENCE = 4.0
+#: Absolute messages: of those with one key the newest version is enough.
+_ABSOLUTE = (topics.SLICES.name, topics.SCORES.name, topics.JOURNEYS.name)
+#: Its first occurrence is the message's own: before it stand numbers, and strings, in which a quote is escaped.
+_VERSION = b'"version":'
+_DIGITS = re.compile(rb"\d+")
 #: Progress notes travel with the slices; they are not rows. They begin so, for msgspec writes fields in order.
 _PROGRESS = b'{"kind":"progress"'
 
@@ -47,7 +53,10 @@ class Lane:
         self._rows = rows
         self._size = size
         self._interval = interval
+        self._absolute = topic in _ABSOLUTE
         self._batch = Batch(topic)
+        #: Where in the batch the message with a key is.
+        self._places: dict[bytes, int] = {}
         self._since: float | None = None
 
     @property
@@ -66,7 +75,7 @@ class Lane:
         return len(self._batch.messages)
 
     def add(self, message: Message, now: float) -> None:
-        """Take a message; one that is no row (a tombstone, a progress note) only moves the position."""
+        """Take a message; one that is no row, or has a newer version in the batch, only moves the position."""
         batch = self._batch
         batch.positions[message.partition()] = message.offset() + 1
         if self._since is None:
@@ -74,6 +83,14 @@ class Lane:
         value = message.value()
         if value is None or value.startswith(_PROGRESS):
             return
+        if self._absolute and (key := message.key()) is not None:
+            place = self._places.setdefault(key, len(batch.messages))
+            if place < len(batch.messages):
+                old = batch.messages[place].value()
+                if _version(value) >= _version(old):
+                    batch.messages[place] = message
+                    batch.size += len(value) - len(old)
+                return
         batch.messages.append(message)
         batch.size += len(value)
 
@@ -88,7 +105,14 @@ class Lane:
     def take(self) -> Batch:
         """Hand over the batch and begin a new one."""
         batch, self._batch, self._since = self._batch, Batch(self._batch.topic), None
+        self._places.clear()
         return batch
+
+
+def _version(value: bytes) -> int:
+    """The version in an absolute message; -1 where there is none."""
+    found = _DIGITS.match(value, value.find(_VERSION) + len(_VERSION))
+    return int(found[0]) if found else -1
 
 
 def lanes(rows: int, size: int, interval: float) -> dict[str, Lane]:

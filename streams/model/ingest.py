@@ -8,7 +8,7 @@ the events up to each lane's `applied`; `apply` skips those when they are replay
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Final
 
 import msgspec
@@ -37,6 +37,8 @@ from streams.model.transitions import Transitions
 #: so that the contacts of one visit are one message.
 FEW_JOURNEYS = 100
 JOURNEY_WAITS = 60
+#: While nothing is expected none has to wait: so many go with one snapshot.
+IDLE_JOURNEYS = 10_000
 #: Journeys of before a restart that one snapshot publishes: it may be minutes' worth, and must not hold up the others.
 AGAIN_AT_ONCE = 1_000
 #: Offsets between two looks at the watermark. The log alone says when they are due, not the batches: a replay settles
@@ -116,6 +118,7 @@ class Ingest:
         #: Those read back of which it is unknown; a few at a time join the others.
         self._perhaps_unpublished: list[JourneyKey] = []
         self._progression = Progression()
+        self._idle = False
         #: What the last snapshot brought out, once its checkpoint is finished: snapshots of slices, and of journeys.
         self._going_out = (0, 0)
 
@@ -219,6 +222,7 @@ class Ingest:
         (epoch seconds) from the last arrival. None: events are still expected.
         """
         clock = self._complete_until()
+        self._idle = now is not None
         if now is not None:
             clock += max(now - self._newest_arrival(), 0.0)
         self._dirty_journeys.update(self._tracker.advance(clock, self._journeys.ring))
@@ -270,8 +274,10 @@ class Ingest:
         """Messages of the journeys that changed and whose time has come."""
         sequence = self._progression.sequence
         waiting = self._unpublished
-        few = len(waiting) <= FEW_JOURNEYS
-        due = takewhile(lambda key: few or waiting[key][0] + JOURNEY_WAITS <= sequence, waiting)
+        if len(waiting) <= FEW_JOURNEYS or self._idle:
+            due: Iterable[JourneyKey] = islice(waiting, IDLE_JOURNEYS)
+        else:
+            due = takewhile(lambda key: waiting[key][0] + JOURNEY_WAITS <= sequence, waiting)
         going = [(key, waiting.pop(key)[1]) for key in list(due)]
         for key in self._perhaps_unpublished[:AGAIN_AT_ONCE]:
             journey = self._journeys.find(key)

@@ -20,6 +20,7 @@ class FakeMessage:
     _offset: int
     _value: bytes | None
     _error: Any = None
+    _key: bytes | None = None
 
     def topic(self) -> str:
         return self._topic
@@ -34,7 +35,7 @@ class FakeMessage:
         return self._value
 
     def key(self) -> bytes:
-        return b"key"
+        return self._key if self._key is not None else b"key-%d" % self._offset
 
     def headers(self) -> list[tuple[str, bytes]]:
         return [("h", b"\xff")]
