@@ -397,3 +397,25 @@ def test_slices_and_scores_equal_the_offline_computation() -> None:
         for name, value in offline_rows[key].items():
             actual = getattr(row, name)
             assert (actual is None and value is None) or isclose(actual, value, rel_tol=1e-7, abs_tol=1e-7), name
+
+
+def test_under_load_journeys_wait_and_go_out_at_once_when_nothing_is_expected() -> None:
+    state = new()
+    state.apply(EVENTS, [record(n, event(id=str(n), subject=f"c{n}")) for n in range(ingest.FEW_JOURNEYS + 1)])
+    state.advance(None)
+    assert state.snapshot().journeys == []
+    state.advance(NOW)
+    assert len(state.snapshot().journeys) == ingest.FEW_JOURNEYS + 1
+    assert state.snapshot().journeys == []
+
+
+def test_a_journey_goes_out_once_it_has_waited_though_others_change_on() -> None:
+    state = new()
+    published: list[int] = []
+    for step in range(ingest.JOURNEY_WAITS + 1):
+        first = step * (ingest.FEW_JOURNEYS + 1)
+        items = [record(n, event(id=str(n), subject=f"c{n}")) for n in range(first, first + ingest.FEW_JOURNEYS + 1)]
+        state.apply(EVENTS, items)
+        state.advance(None)
+        published.append(len(state.snapshot().journeys))
+    assert published == [0] * ingest.JOURNEY_WAITS + [ingest.FEW_JOURNEYS + 1]
