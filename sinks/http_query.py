@@ -284,6 +284,8 @@ class QueryServer:
                 f"choose another port with --query-port or CORREDOR_QUERY_PORT (0 takes a free one)"
             ) from error
         self._engine = Engine(path)
+        # At once: whoever is told the address may come before the server's thread does.
+        self._socket.listen()
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
             create_app(self._engine),

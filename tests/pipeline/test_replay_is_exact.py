@@ -96,7 +96,7 @@ def _equal(got: float | None, expected: float | None, tolerance: float = 1e-9) -
 
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_a_replay_at_full_speed_gives_exactly_the_offline_result(
     running: Supervisor, shared_data: Path, data: str
 ) -> None:
