@@ -17,9 +17,9 @@ from bench.clusters import open_cluster
 from bench.contest import BY_HAND, GUIDE, KINDS, OWN, STATE_FREE, Kind, Result, check, median, run
 from bench.contestants import SHORT_TOPIC
 from bench.feed import DENSITY, Feed, first, simulated
-from bench.report import DOCS, put, table
+from bench.report import add_options, finish, table
 from schemas import topics
-from schemas.errors import StopProcess, UsageError
+from schemas.errors import UsageError
 from streams.runtime import local
 from streams.runtime.settings import Settings
 
@@ -142,21 +142,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--events", type=int, default=DEFAULT_EVENTS)
     parser.add_argument("--runs", type=int, default=DEFAULT_RUNS)
     parser.add_argument("--cluster", choices=("embedded", "local"), help="default: local where Java is there")
-    parser.add_argument("--json", type=Path, help="write every run to this file")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
+    add_options(parser)
     options = parser.parse_args(arguments)
-    try:
-        cluster = options.cluster or best_cluster()
-        text, values = measure(options.events, options.runs, cluster, lambda line: print(line, file=sys.stderr))
-        print(text)
-        if options.json is not None:
-            options.json.write_text(values + "\n")
-        if options.write:
-            put(DOCS / "performance.md", "ingest", text)
-    except StopProcess as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return finish(
+        "ingest",
+        options,
+        lambda: measure(
+            options.events,
+            options.runs,
+            options.cluster or best_cluster(),
+            lambda line: print(line, file=sys.stderr),
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import numpy as np
 from confluent_kafka import KafkaError, Message
 
 from bench import machine
-from bench.report import DOCS, put, table
+from bench.report import add_options, finish, table
 from schemas import topics
 from schemas.errors import StopProcess
 from sinks.clickhouse import ClickHouse
@@ -224,20 +224,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--cluster", choices=("embedded", "local"), default="embedded")
-    parser.add_argument("--json", type=Path, help="write every run to this file")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
+    add_options(parser)
     options = parser.parse_args(arguments)
-    try:
-        text, values = measure(options.rate, options.seconds, options.runs, options.cluster, _tell)
-        print(text)
-        if options.json is not None:
-            options.json.write_text(values + "\n")
-        if options.write:
-            put(DOCS / "performance.md", "latency", text)
-    except StopProcess as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return finish(
+        "latency",
+        options,
+        lambda: measure(options.rate, options.seconds, options.runs, options.cluster, _tell),
+    )
 
 
 if __name__ == "__main__":

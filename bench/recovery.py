@@ -28,7 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench import machine
 from bench.clusters import PARTITIONS, open_cluster
 from bench.ingest import best_cluster
-from bench.report import DOCS, put, table
+from bench.report import add_options, finish, table
 from bench.restored import Restored
 from bench.state_feed import records
 from schemas import topics
@@ -283,29 +283,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--fed", type=int, default=FED, help="journeys that come from events; the others are copies")
     parser.add_argument("--runs", type=int, default=3, help="restores of the same state; the median is judged")
     parser.add_argument("--cluster", choices=("embedded", "local"), help="default: local where Java is there")
-    parser.add_argument("--json", type=Path, help="write every run to this file")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
+    add_options(parser)
     options = parser.parse_args(arguments)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    try:
+
+    def measured() -> tuple[str, str]:
         with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
             bar = progress.add_task("journeys", total=options.journeys)
-            text, values = measure(
+            return measure(
                 options.journeys,
                 options.fed,
                 options.runs,
                 options.cluster or best_cluster(),
                 lambda done, line: progress.update(bar, completed=done, description=line),
             )
-        print(text)
-        if options.json is not None:
-            options.json.write_text(values + "\n")
-        if options.write:
-            put(DOCS / "performance.md", "recovery", text)
-    except StopProcess as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+
+    return finish("recovery", options, measured)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """Events and Kafka records for tests: valid unless a test says otherwise."""
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from schemas.corridor import CorridorMap, Defaults, Duration, Label, Segment, Touchpoint
+from schemas.transition import TransitionSums
+from streams.model.slices import merge
 
 #: 2026-11-21T10:00:00Z, epoch seconds: the arrival of a record that names none.
 NOW = 1_795_255_200.0
@@ -62,3 +65,11 @@ def corridor(**defaults: Any) -> CorridorMap:
     )
     segments = (Segment("region", LABEL, ("north", "south")), Segment("carrier", LABEL))
     return CorridorMap("test", LABEL, touchpoints, Defaults(**defaults), segments)
+
+
+def merged(slices: Iterable[TransitionSums]) -> TransitionSums:
+    """The sum of transition slices: of all parts, buckets or partitions."""
+    total = TransitionSums()
+    for one in slices:
+        merge(total, one)
+    return total

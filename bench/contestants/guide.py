@@ -5,22 +5,20 @@ state; and its clock runs from the first event to the last, without start, recov
 """
 
 import json
-import sys
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import exp
-from pathlib import Path
 from typing import Any
 
 import faust
 
-from bench.contestants import COUNTS, DONE, OUTPUT_TOPIC, READY, SHORT_TOPIC, SUMS_TABLE
+from bench.contestants import COUNTS, DONE, OUTPUT_TOPIC, READY, SHORT_TOPIC, faust_way
 from schemas.corridor import CorridorMap
-from schemas.loader import load_map
-from streams.runtime.settings import Settings, load_settings
+from streams.runtime.settings import Settings
 
 _OUTCOME = {"success": 1.0, "partial": 0.5, "failure": 0.0, "abandoned": 0.0}
 
 
+# Faust ships no types, so its models look untyped to mypy; and their fields say what they are.
 class Expectation(faust.Record):  # type: ignore[misc]  # noqa: D101
     expected: float
     actual: float
@@ -68,27 +66,14 @@ def experience(data: Any, tolerable_wait_ms: float) -> float | None:
 
 def create_app(settings: Settings, corridor: CorridorMap, last: int) -> faust.App:
     """The app; it tells when it has seen its first event and its `last` one."""
-    app = faust.App(
-        settings.worker_group,
-        broker=f"kafka://{settings.kafka}",
-        autodiscover=False,
-        web_enabled=False,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        topic_partitions=settings.partitions,
-        datadir=Path(settings.data_dir),
-    )
+    app = faust_way.create_app(settings)
     events = app.topic(SHORT_TOPIC, value_type=Event)
     scored = app.topic(OUTPUT_TOPIC, value_type=Scored)
-    sums = (
-        app.Table(SUMS_TABLE, default=lambda: [0, 0.0, 0.0, 0], partitions=settings.partitions)
-        .tumbling(10.0, expires=timedelta(hours=1))
-        .relative_to_field(Event.time)
-    )
+    sums = faust_way.sums_table(app, settings, lambda: [0, 0.0, 0.0, 0], Event.time)
     waits = {touchpoint.name: 1000.0 * float(touchpoint.tolerable_wait or 60.0) for touchpoint in corridor.touchpoints}
     seen = 0
 
-    @app.agent(events)  # type: ignore[untyped-decorator]
+    @app.agent(events)  # type: ignore[untyped-decorator]  # see above
     async def ingest(stream: Any) -> None:
         nonlocal seen
         async for event in stream:
@@ -112,12 +97,5 @@ def create_app(settings: Settings, corridor: CorridorMap, last: int) -> faust.Ap
     return app
 
 
-def main() -> None:
-    """Run the worker as `faust worker` does."""
-    settings = load_settings()
-    app = create_app(settings, load_map(settings.map), int(sys.argv[1]))
-    faust.Worker(app, loglevel="WARNING", redirect_stdouts=False).execute_from_commandline()
-
-
 if __name__ == "__main__":
-    main()
+    faust_way.work(create_app)

@@ -7,24 +7,22 @@ without start, recovery and commit.
 """
 
 import json
-import sys
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 import faust
 import msgspec
 
-from bench.contestants import COUNTS, DONE, IDS_TABLE, OUTPUT_TOPIC, READY, SHORT_TOPIC, SUMS_TABLE
+from bench.contestants import COUNTS, DONE, IDS_TABLE, OUTPUT_TOPIC, READY, SHORT_TOPIC, faust_way
 from schemas.corridor import CorridorMap
-from schemas.loader import load_map
 from schemas.slice import Sums
 from streams.model.duplicates import MAX_RECENT, identity
 from streams.model.places import Places
 from streams.model.slices import add
-from streams.runtime.settings import Settings, load_settings
+from streams.runtime.settings import Settings
 
 
+# Faust ships no types, so its models look untyped to mypy; and their fields say what they are.
 class Expectation(faust.Record):  # type: ignore[misc]  # noqa: D101
     expected: float
     actual: float
@@ -84,24 +82,11 @@ class Scored(faust.Record):  # type: ignore[misc]  # noqa: D101
 
 def create_app(settings: Settings, corridor: CorridorMap, last: int) -> faust.App:
     """The app; it tells when it has seen its first event and its `last` one."""
-    app = faust.App(
-        settings.worker_group,
-        broker=f"kafka://{settings.kafka}",
-        autodiscover=False,
-        web_enabled=False,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        topic_partitions=settings.partitions,
-        datadir=Path(settings.data_dir),
-    )
+    app = faust_way.create_app(settings)
     events = app.topic(SHORT_TOPIC, value_type=Event)
     scored = app.topic(OUTPUT_TOPIC, value_type=Scored)
     ids = app.Table(IDS_TABLE, default=list, partitions=settings.partitions)
-    sums = (
-        app.Table(SUMS_TABLE, default=dict, partitions=settings.partitions)
-        .tumbling(10.0, expires=timedelta(hours=1))
-        .relative_to_field(Event.time)
-    )
+    sums = faust_way.sums_table(app, settings, dict, Event.time)
     places = Places(corridor)
     seen = 0
 
@@ -113,7 +98,7 @@ def create_app(settings: Settings, corridor: CorridorMap, last: int) -> faust.Ap
             counts = [(key[0][0], int(key[1][0]), row["n"]) for key, row in sums.table.data.items() if not key[0][1]]
             print(COUNTS, json.dumps(counts), flush=True)
 
-    @app.agent(events)  # type: ignore[untyped-decorator]
+    @app.agent(events)  # type: ignore[untyped-decorator]  # see above
     async def ingest(stream: Any) -> None:
         async for event in stream:
             if seen == 0:
@@ -152,12 +137,5 @@ def create_app(settings: Settings, corridor: CorridorMap, last: int) -> faust.Ap
     return app
 
 
-def main() -> None:
-    """Run the worker as `faust worker` does."""
-    settings = load_settings()
-    app = create_app(settings, load_map(settings.map), int(sys.argv[1]))
-    faust.Worker(app, loglevel="WARNING", redirect_stdouts=False).execute_from_commandline()
-
-
 if __name__ == "__main__":
-    main()
+    faust_way.work(create_app)

@@ -134,7 +134,7 @@ class Rules:
             if len(shared) >= _MAX_SHARED:
                 shared.clear()
             found = shared[value] = value
-        return found  # type: ignore[return-value]
+        return found  # type: ignore[return-value]  # every value is its own key
 
     def patience(self, touchpoint: str) -> float:
         """How long a journey may be silent at `touchpoint` before it stalls, seconds."""

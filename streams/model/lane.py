@@ -6,13 +6,11 @@ from typing import Final
 import msgspec
 
 from schemas.slice import Slice
+from streams.model.buckets import Buckets
 from streams.model.clocks import FORGET_S, SourceClock, forget_silent
-from streams.model.generations import Generations
 from streams.model.open_slice import OpenSlice
 from streams.model.places import Place
 
-#: Checkpoints after which a bucket that nothing touched leaves the state. A later event opens a new part of it.
-BUCKET_AGE = 20
 Pairs = tuple[tuple[str, str], ...]
 #: A place's slot with a segment pair, `ALL` for the slice over all segments.
 SliceSlot = tuple[int, str, str]
@@ -62,9 +60,8 @@ class Lane:
         self.newest_arrival = 0.0
         #: The offset in the last snapshot.
         self.saved = -1
-        self._buckets: Generations[int, OpenBucket] = Generations()
+        self._buckets = Buckets(OpenBucket)
         self._dirty: dict[int, Group] = {}
-        self._bucket_age = 0
 
     def advance(self, source: str, event_time: float, received_at: float, allowed_lateness: float) -> bool:
         """Move the source's clock; True if the event is later than the allowed lateness behind it. Epoch seconds."""
@@ -83,7 +80,7 @@ class Lane:
 
     def slices(self, place: Place, pairs: Pairs, start: int, offset: int) -> list[OpenSlice]:
         """The slices that an event in the bucket from `start` counts in, marked as changed."""
-        bucket = self._buckets.young.get(start) or self._bucket(start)
+        bucket = self._buckets.young.get(start) or self._buckets.at(start)
         kind = (place.slot, pairs)
         group = bucket.groups.get(kind)
         if group is None:
@@ -104,11 +101,7 @@ class Lane:
 
     def let_go(self) -> list[bytes]:
         """Keys of the slices that leave memory because nothing has touched their bucket for a while."""
-        self._bucket_age += 1
-        gone = [one.key for _, bucket in self._buckets.leave() for one in bucket.slices.values()]
-        if self._bucket_age >= BUCKET_AGE and self._buckets.age(steps=BUCKET_AGE):
-            self._bucket_age = 0
-        return gone
+        return [one.key for bucket in self._buckets.let_go() for one in bucket.slices.values()]
 
     def save(self) -> bool:
         """Take note of a snapshot; True if the lane has come further since the last one."""
@@ -136,13 +129,7 @@ class Lane:
 
     def restore_slice(self, stored: Slice, slot: int) -> None:
         """Put back a slice of the place with number `slot`."""
-        self._bucket(stored.bucket).slices[slot, stored.segment, stored.segment_value] = OpenSlice.of(stored)
-
-    def _bucket(self, start: int) -> OpenBucket:
-        bucket = self._buckets.get(start)
-        if bucket is None:
-            bucket = self._buckets.young[start] = OpenBucket()
-        return bucket
+        self._buckets.at(stored.bucket).slices[slot, stored.segment, stored.segment_value] = OpenSlice.of(stored)
 
     def _group(self, bucket: OpenBucket, place: Place, pairs: Pairs, start: int, offset: int) -> Group:
         """The slices of one kind of event in a bucket; those that no other kind has opened yet are opened."""

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable
 from math import log
+from typing import TypeVar
 
 from schemas.event import Rating, TouchpointData
 from schemas.slice import BUCKET_S, Sums
+from schemas.transition import TransitionSums
 from streams.model.exact import SHIFT, exact
 from streams.model.experience import NEGATIVE_BELOW, POSITIVE_FROM, Experience, rating_experience
 
 #: Ratio between the bounds of a wait histogram's keys: a value read from it is off by at most 2 %.
 WAIT_RATIO = 1.02 / 0.98
 _LOG_RATIO = log(WAIT_RATIO)
+S = TypeVar("S", Sums, TransitionSums)
 _RARE_OUTCOMES = frozenset(("abandoned", "pending"))
 
 
@@ -113,12 +116,13 @@ def _add_rating(s: Sums, rating: Rating) -> None:
         s.ces_sum2 += exact(answer * answer)
 
 
-_ADDITIVE = tuple(name for name in Sums.__struct_fields__ if name != "waits")
-
-
-def merge(into: Sums, other: Sums) -> None:
-    """Add `other` to `into`."""
-    for name in _ADDITIVE:
-        setattr(into, name, getattr(into, name) + getattr(other, name))
+def merge(into: S, other: S) -> None:
+    """Add `other` to `into`, which has sums and nothing else. A wait that was taken back leaves the histogram."""
+    for name in type(into).__struct_fields__:
+        if name != "waits":
+            setattr(into, name, getattr(into, name) + getattr(other, name))
+    waits = into.waits
     for key, count in other.waits.items():
-        into.waits[key] = into.waits.get(key, 0) + count
+        waits[key] = left = waits.get(key, 0) + count
+        if not left:
+            del waits[key]

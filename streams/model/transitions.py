@@ -1,24 +1,20 @@
 """The transition slices of one lane: counts and waits of who went where; what is taken back leaves no trace."""
 
-from collections.abc import Iterable
 from math import log
 from typing import Final
 
 from schemas.slice import BUCKET_S
 from schemas.transition import TransitionSlice, TransitionSums
+from streams.model.buckets import Buckets
 from streams.model.exact import SHIFT
-from streams.model.generations import Generations
 from streams.model.slices import wait_key
 
-#: Checkpoints after which a bucket that nothing touched leaves the state. A later change opens a new part of it.
-BUCKET_AGE = 20
 #: Tenant, from, to, and the segment pairs of one kind of transition.
 Kind = tuple[str, str, str, tuple[tuple[str, str], ...]]
 #: Tenant, from, to, segment, segment value.
 Slot = tuple[str, str, str, str, str]
 _ALL: Final = ("", "")
 _NEW = -1
-_ADDITIVE = tuple(name for name in TransitionSums.__struct_fields__ if name != "waits")
 
 
 class OpenTransition:
@@ -82,8 +78,7 @@ class Transitions:
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
-        self._buckets: Generations[int, _Bucket] = Generations()
-        self._age = 0
+        self._buckets = Buckets(_Bucket)
         self._dirty: dict[int, list[OpenTransition]] = {}
 
     def count(
@@ -103,7 +98,7 @@ class Transitions:
         None for a transition without a wait; `resumed` is 1 if the journey had ended or stalled at `origin`, else 0.
         """
         start = int(at // BUCKET_S) * BUCKET_S
-        bucket = self._buckets.young.get(start) or self._bucket(start)
+        bucket = self._buckets.young.get(start) or self._buckets.at(start)
         kind = (tenant, origin, following, pairs)
         group = bucket.groups.get(kind)
         if group is None:
@@ -147,16 +142,12 @@ class Transitions:
 
         They are safe to forget once that snapshot is durable: a later change opens a new part of the slice.
         """
-        gone = [one.message(self.origin).key for _, bucket in self._buckets.leave() for one in bucket.slices.values()]
-        self._age += 1
-        if self._age >= BUCKET_AGE and self._buckets.age(steps=BUCKET_AGE):
-            self._age = 0
-        return gone
+        return [one.message(self.origin).key for bucket in self._buckets.let_go() for one in bucket.slices.values()]
 
     def restore(self, stored: TransitionSlice) -> None:
         """Put back a slice that a snapshot gave, the newest version of its key."""
         slot = (stored.tenant, stored.touchpoint, stored.following, stored.segment, stored.segment_value)
-        found = self._bucket(stored.bucket).slices[slot] = OpenTransition(slot, stored.bucket)
+        found = self._buckets.at(stored.bucket).slices[slot] = OpenTransition(slot, stored.bucket)
         for name in (*TransitionSums.__struct_fields__, "part", "version"):
             setattr(found, name, getattr(stored, name))
 
@@ -173,12 +164,6 @@ class Transitions:
         """How many slices are in memory."""
         return sum(len(bucket.slices) for bucket in self._buckets)
 
-    def _bucket(self, start: int) -> _Bucket:
-        bucket = self._buckets.get(start)
-        if bucket is None:
-            bucket = self._buckets.young[start] = _Bucket()
-        return bucket
-
 
 def _group(bucket: _Bucket, kind: Kind, start: int) -> list[OpenTransition]:
     """The slices of one kind of transition in a bucket; those that no other kind has opened yet are opened."""
@@ -191,15 +176,3 @@ def _group(bucket: _Bucket, kind: Kind, start: int) -> list[OpenTransition]:
             found = bucket.slices[slot] = OpenTransition(slot, start)
         group.append(found)
     return group
-
-
-def merged(slices: Iterable[TransitionSums]) -> TransitionSums:
-    """The sum of slices: of all parts of one transition, of its buckets, or of its partitions."""
-    total = TransitionSums()
-    for one in slices:
-        for name in _ADDITIVE:
-            setattr(total, name, getattr(total, name) + getattr(one, name))
-        for key, count in one.waits.items():
-            total.waits[key] = total.waits.get(key, 0) + count
-    total.waits = {key: count for key, count in total.waits.items() if count}
-    return total

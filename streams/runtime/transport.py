@@ -102,19 +102,14 @@ class BatchConsumer(driver.Consumer):
 
     def ends(self) -> dict[tuple[str, int], int]:
         """The end of every partition assigned, by topic and partition, as the last fetch saw it; 0 before the first."""
-        consumer = self._thread._consumer
-        subscription = consumer._subscription.subscription if consumer is not None else None
-        # The consumer lives in a thread of its own, which replaces the assignment as a whole.
-        assignment = subscription.assignment if subscription is not None else None
+        assignment = self._assigned_now()
         if assignment is None:
             return {}
         return {(tp.topic, tp.partition): assignment.state_value(tp).highwater or 0 for tp in assignment.tps}
 
     def caught_up(self, topic: str, partition: int, following: int) -> bool:
         """Whether nothing is left to apply from offset `following` on, as the last fetch saw it; False before one."""
-        consumer = self._thread._consumer
-        subscription = consumer._subscription.subscription if consumer is not None else None
-        assignment = subscription.assignment if subscription is not None else None
+        assignment = self._assigned_now()
         place = driver.ensure_aiokafka_TP(TP(topic, partition))
         if assignment is None or place not in assignment.tps:
             return False
@@ -122,6 +117,12 @@ class BatchConsumer(driver.Consumer):
         if state.highwater is None or not state.has_valid_position or state.position < state.highwater:
             return False
         return self._handed.get((topic, partition), -1) < following
+
+    def _assigned_now(self) -> Any:
+        """aiokafka's assignment, None before one. Its thread replaces it as a whole, so one look is consistent."""
+        consumer = self._thread._consumer
+        subscription = consumer._subscription.subscription if consumer is not None else None
+        return subscription.assignment if subscription is not None else None
 
     async def commit_positions(self, positions: Mapping[TP, int]) -> None:
         """Commit exactly these positions (the offset after the last one applied). Raises what aiokafka raises."""

@@ -55,7 +55,7 @@ def test_what_is_not_in_metrics_still_counts_and_is_published(task: ScoreTask) -
     give(task, unmapped)
     whole = {row.n for row in task.current() if row.scope == "corridor"}
     assert whole == {MOST_UNMAPPED + 30}
-    rows = [msgspec.json.decode(one["value"]) for _, sent in task.collect(time.time()).messages for one in sent]  # type: ignore[arg-type]
+    rows = [msgspec.json.decode(one["value"]) for _, sent in task.collect(time.time()).messages for one in sent]
     assert {row["name"] for row in rows if row["scope"] == "touchpoint"} == set(unmapped)
 
 

@@ -15,7 +15,7 @@ from schemas.rejection import RejectedEvent
 from schemas.scored import ScoredEvent
 from schemas.slice import Slice, Sums
 from schemas.transition import TransitionSlice
-from streams.model import ingest, lane
+from streams.model import buckets, ingest
 from streams.model.decode import UnreadableValue
 from streams.model.ingest import DUPLICATE_HORIZON_S, ORIGIN_HEADER, Ingest, Outcome
 from streams.model.slices import merge
@@ -364,7 +364,7 @@ def test_slices_and_scores_equal_the_offline_computation() -> None:
     state = Ingest(0, chart, lambda key: 0)
     items = random_events(1500)
     state_slices: dict[bytes, Slice] = {}
-    with mock.patch.object(lane, "BUCKET_AGE", 2):
+    with mock.patch.object(buckets, "BUCKET_AGE", 2):
         for start in range(0, len(items), 50):
             state.apply(EVENTS, items[start : start + 50])
             state_slices.update({item.key: item for item in slices(state)})

@@ -22,11 +22,10 @@ from schemas import topics
 from schemas.journey import Journey
 from schemas.slice import Slice, Sums
 from schemas.transition import TransitionSlice, TransitionSums
-from streams.model import ingest, journey_store, lane, transitions
+from streams.model import buckets, ingest, journey_store
 from streams.model.ingest import ORIGIN_HEADER, Ingest, Outcome, Snapshot
 from streams.model.slices import merge
-from streams.model.transitions import merged
-from tests.builders import NOW, Record, corridor, event, record
+from tests.builders import NOW, Record, corridor, event, merged, record
 
 EVENTS, REKEYED = topics.EVENTS.name, topics.REKEYED.name
 LANES = (EVENTS, REKEYED)
@@ -223,8 +222,7 @@ def restless(data: st.DataObject, bucket_age: int) -> Iterator[None]:
     few = data.draw(st.sampled_from([0, 100]), label="few journeys")
     with ExitStack() as stack:
         for module, name, value in (
-            (lane, "BUCKET_AGE", bucket_age),
-            (transitions, "BUCKET_AGE", bucket_age),
+            (buckets, "BUCKET_AGE", bucket_age),
             (journey_store, "IDLE_S", idle),
             (journey_store, "FREEZE_STEPS", 1),
             (journey_store, "LOOK_STEPS", 1),
@@ -320,7 +318,7 @@ def test_crashes_leave_no_trace_when_the_lanes_run_apart(log: Log, bucket_age: i
 
 
 def test_everything_idle_leaves_the_state_and_the_results_stay() -> None:
-    with mock.patch.object(lane, "BUCKET_AGE", 2), mock.patch.object(transitions, "BUCKET_AGE", 2):
+    with mock.patch.object(buckets, "BUCKET_AGE", 2):
         world = World()
         records = [record(n, event(NOW + n, id=str(n), subject=f"c{n}"), NOW + n) for n in range(30)]
         # One customer comes back every ten minutes for a day, so that arrival time goes on.

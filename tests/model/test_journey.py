@@ -20,8 +20,8 @@ from streams.model.journey_state import JourneyKey, JourneyState, key_of, name_o
 from streams.model.journey_store import JourneyStore
 from streams.model.places import Places
 from streams.model.shelf import MemoryShelf
-from streams.model.transitions import Transitions, merged
-from tests.builders import LABEL, NOW
+from streams.model.transitions import Transitions
+from tests.builders import LABEL, NOW, merged
 from tests.offline_journeys import Cell, Offline, Visit
 
 LATENESS = 100.0
@@ -44,15 +44,15 @@ KEY = ("default", "customer-1", "order-1")
 
 def visit(at: float, touchpoint: str = "pay", outcome: str = "success", **changes: Any) -> Visit:
     identity = changes.pop("identity", 1)
-    return Visit(*changes.pop("key", KEY), NOW + at, identity, touchpoint, outcome, **changes)  # type: ignore[misc]
+    return Visit(*changes.pop("key", KEY), NOW + at, identity, touchpoint, outcome, **changes)
 
 
 def data_of(one: Visit) -> TouchpointData:
     return TouchpointData(
         one.touchpoint,
-        one.outcome,  # type: ignore[arg-type]
-        channel=one.channel,  # type: ignore[arg-type]
-        initiator=one.initiator,  # type: ignore[arg-type]
+        one.outcome,
+        channel=one.channel,
+        initiator=one.initiator,
         active_ms=one.active_ms,
         wait_ms=one.wait_ms,
         attempts=one.attempts,

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from schemas.slice import Progress, Slice
 from schemas.transition import TransitionSlice, TransitionSums
-from streams.model.transitions import BUCKET_AGE, Transitions, merged
-from tests.builders import NOW
+from streams.model.buckets import BUCKET_AGE
+from streams.model.transitions import Transitions
+from tests.builders import NOW, merged
 
 ORIGIN = "touchpoint.events/3"
 NORTH = (("region", "north"),)

@@ -273,7 +273,7 @@ def closed() -> list[Any]:
 def table(app: faust.App, closed: list[Any]) -> Any:
     """A table of 10-second windows kept for 60 s, by a field of the events."""
 
-    class Event(faust.Record):  # type: ignore[misc]
+    class Event(faust.Record):
         time: float
 
     async def on_close(key: Any, value: Any) -> None:

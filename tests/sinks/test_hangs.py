@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -32,13 +33,24 @@ class HangingStore:
         assert self.go_on.wait(30)
 
 
-def test_an_insert_that_does_not_end_makes_the_sink_not_ready_and_then_ends_it() -> None:
-    world, store, ended = World(), HangingStore(), list[str]()
+@contextmanager
+def hanging(world: World, ended: list[str]) -> Iterator[WatchedStore]:
+    """A watched store in the middle of an insert, which ends with the block."""
+    store = HangingStore()
     watched = WatchedStore(store, LIMIT_S, ended.append, world.clock)
     thread = threading.Thread(target=watched.insert, args=("touchpoint_events", b"123"))
     thread.start()
     try:
         assert store.begun.wait(30)
+        yield watched
+    finally:
+        store.go_on.set()
+        thread.join(30)
+
+
+def test_an_insert_that_does_not_end_makes_the_sink_not_ready_and_then_ends_it() -> None:
+    world, ended = World(), list[str]()
+    with hanging(world, ended) as watched:
         watched.look()
         assert (watched.reason(), ended) == (None, [])
         world.now = SLUGGISH_S
@@ -48,9 +60,6 @@ def test_an_insert_that_does_not_end_makes_the_sink_not_ready_and_then_ends_it()
         world.now = LIMIT_S
         watched.look()
         assert "into touchpoint_events has not ended for 120 s: ClickHouse hangs" in ended[0]
-    finally:
-        store.go_on.set()
-        thread.join(30)
     assert watched.reason() is None
 
 
@@ -69,19 +78,12 @@ def test_inserts_that_end_are_fine_however_many_and_also_those_that_fail() -> No
 
 
 def test_a_hang_while_the_sink_ends_is_left_to_the_deadline_of_the_shutdown() -> None:
-    world, store, ended = World(), HangingStore(), list[str]()
-    watched = WatchedStore(store, LIMIT_S, ended.append, world.clock)
-    thread = threading.Thread(target=watched.insert, args=("touchpoint_events", b"123"))
-    thread.start()
-    try:
-        assert store.begun.wait(30)
+    world, ended = World(), list[str]()
+    with hanging(world, ended) as watched:
         watched.stop()
         world.now = LIMIT_S
         watched.look()
         assert ended == []
-    finally:
-        store.go_on.set()
-        thread.join(30)
 
 
 #: A sink whose first insert hangs; the limit is the stall timeout and a second.

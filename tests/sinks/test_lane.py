@@ -15,7 +15,7 @@ CELL = {"tenant": "t", "touchpoint": "a", "channel": "web", "stage": "during", "
 def a_slice(version: int, n: int = 1) -> bytes:
     """The value of a slice whose segment would like to be taken for the version."""
     rest = {"segment": '"version":9', "segment_value": "x", "bucket": 10, "origin": "events/0", "part": 0}
-    return msgspec.json.encode(Slice(n=n, version=version, **CELL, **rest))  # type: ignore[arg-type]
+    return msgspec.json.encode(Slice(n=n, version=version, **CELL, **rest))
 
 
 def taken(topic: str, *messages: tuple[bytes, bytes]) -> Batch:
