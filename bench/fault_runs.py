@@ -115,8 +115,8 @@ def _run(fault: Fault, learned: Saved, start: int, random: Random) -> Outcome:
     told = [message for bucket in buckets for message in detectors.feed(bucket) if message.version == 1]
     if not fault.kind:
         return Outcome(None, None, None, False, bool(told))
-    piles = [message.detected_at - at for message in told if message.unit == "arrivals_per_departure"]
-    mine = [m for m in told if m.kind == fault.kind and m.unit != "arrivals_per_departure" and m.detected_at > at]
+    piles = [message.detected_at - at for message in told if message.measure == "pile_up"]
+    mine = [m for m in told if m.kind == fault.kind and m.measure != "pile_up" and m.detected_at > at]
     return Outcome(
         delay=mine[0].detected_at - at if mine else None,
         optimal=next(_optimal(fault, [bucket for bucket in buckets if bucket.start >= at]), None),

@@ -34,8 +34,12 @@ SEED = 11
 #: The first seconds are not measured: connections, the first tables' parts.
 WARM_UP_S = 5.0
 _POLL_S = 0.02
+#: Events go out this often, those due since the last time together; a thread that spins would take a whole core.
+_TICK_S = 0.002
 #: ClickHouse is left in peace for at least this many times as long as its last answer took: a query costs CPU.
 _PEACE = 4.0
+#: But never for longer than this: seconds between two looks are seconds too many in the latency.
+_LONGEST_PEACE_S = 0.1
 Tell = Callable[[str], None]
 _PATIENCE_S = 60.0
 _FRONTS = "SELECT source_partition, max(source_offset) FROM corredor.touchpoint_events GROUP BY source_partition"
@@ -92,7 +96,7 @@ class Watch:
                     seen = self.fronts.setdefault(partition, [])
                     if not seen or offset > seen[-1][1]:
                         seen.append((now, offset))
-                self._stop.wait(max(_POLL_S, _PEACE * (now - began)))
+                self._stop.wait(min(max(_POLL_S, _PEACE * (now - began)), _LONGEST_PEACE_S))
         except StopProcess as error:
             self.failure = error
 
@@ -131,7 +135,9 @@ def publish(settings: Settings, events: Sequence[tuple[bytes, bytes]], rate: flo
     for index, (key, value) in enumerate(events):
         due = started + index / rate
         while (left := due - time.monotonic()) > 0:
-            producer.poll(min(left, 0.002))
+            # Not by `poll(left)`: it counts whole milliseconds, and a shorter time is none.
+            producer.poll(0)
+            time.sleep(max(left, _TICK_S))
         producer.produce(
             topics.EVENTS.name,
             value,
@@ -139,7 +145,6 @@ def publish(settings: Settings, events: Sequence[tuple[bytes, bytes]], rate: flo
             headers=HEADERS,
             on_delivery=lambda error, message, due=due: published.note(error, message, due),
         )
-        producer.poll(0)
     if producer.flush(_PATIENCE_S) or published.problem:
         raise StopProcess(f"the events could not be published: {published.problem or 'Kafka is too slow'}")
     return published

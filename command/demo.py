@@ -11,6 +11,7 @@ from command.output import err, out
 if TYPE_CHECKING:
     from rich.console import Group
 
+    from command.figures import ScoreNow
     from schemas.corridor import CorridorMap
 
 #: What goes wrong in a demo: one carrier delivers late, the checkout fails for a while, the call centre overflows.
@@ -105,12 +106,10 @@ class Touchpoint:
     best: float = 0.0
     trend: list[float] = field(default_factory=list)
 
-    def read(self, values: dict[str, float]) -> None:
-        """Take over what the metrics say now, by metric name."""
-        self.events = values.get("corredor_score_events", 0.0)
-        self.score = values.get("corredor_score")
-        self.low, self.high = values.get("corredor_score_low"), values.get("corredor_score_high")
-        self.negative = values.get("corredor_negative_ratio")
+    def read(self, now: "ScoreNow") -> None:
+        """Take over what the metrics say now."""
+        self.events = now.events
+        self.score, self.low, self.high, self.negative = now.score, now.low, now.high, now.negative
         if self.score is not None:
             self.best = max(self.best, self.score)
             self.trend = [*self.trend[1 - _TREND :], self.score]
@@ -135,26 +134,17 @@ class View:
 
     def update(self, metrics_url: str) -> None:
         """Read the metrics once."""
-        from prometheus_client.parser import text_string_to_metric_families
-
+        from command.figures import read_figures
         from streams.runtime.federation import get
 
         status, text = get(f"{metrics_url}/metrics", 5.0)
         if status != 200:
             return
-        found: dict[str, dict[str, float]] = {}
-        states: dict[str, float] = {}
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                labels = sample.labels
-                if labels.get("scope") == "touchpoint" and labels.get("window") == "5m":
-                    found.setdefault(labels["name"], {})[sample.name] = sample.value
-                elif sample.name == "corredor_events_total":
-                    states[labels["state"]] = states.get(labels["state"], 0.0) + sample.value
-        self._states = states or self._states
-        for name, values in found.items():
-            if name in self._touchpoints:
-                self._touchpoints[name].read(values)
+        figures = read_figures(text)
+        self._states = figures.events or self._states
+        for (_, scope, name), windows in figures.scores.items():
+            if scope == "touchpoint" and name in self._touchpoints and "5m" in windows:
+                self._touchpoints[name].read(windows["5m"])
 
     def line(self) -> str:
         """The state in one line, for output that is not a terminal."""

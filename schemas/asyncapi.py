@@ -43,10 +43,19 @@ _MESSAGES: dict[str, tuple[str, str | None, str, str]] = {
     "progress": ("application/json", "progress", "Progress", "How far one input partition has been counted."),
     "score": ("application/json", "score", "Score", "A rolling-window score; newest version wins."),
     "journey": ("application/json", "journey", "Journey", "A journey as it is now; newest version wins."),
+    "incident": ("application/json", "incident", "Incident", "An incident as it is now; newest version wins."),
+    "standing": ("application/json", "standing", "Standing", "Importance and priority of a touchpoint at a minute."),
+    "way": ("application/json", "way", "Way", "A transition as taken now, and whether that is new."),
     "ingestState": (
         "application/msgpack",
         None,
         "State of ingest",
+        "Internal: the form belongs to the worker and may change with any version.",
+    ),
+    "detectState": (
+        "application/msgpack",
+        None,
+        "State of detect",
         "Internal: the form belongs to the worker and may change with any version.",
     ),
 }
@@ -63,7 +72,10 @@ _CARRIED: dict[str, tuple[str, ...]] = {
     topics.SLICES.name: ("slice", "transitionSlice", "progress"),
     topics.SCORES.name: ("score",),
     topics.JOURNEYS.name: ("journey",),
+    topics.INCIDENTS.name: ("incident",),
+    topics.CORRIDOR.name: ("standing", "way"),
     topics.STATE_INGEST.name: ("ingestState",),
+    topics.STATE_DETECT.name: ("detectState",),
 }
 
 #: Who, action, topic, what for.
@@ -80,11 +92,18 @@ _OPERATIONS: tuple[tuple[str, str, Topic, str], ...] = (
     ("ingest", "receive", topics.STATE_INGEST, "The worker reads its state back on assignment."),
     ("score", "receive", topics.SLICES, "The score agent merges the slices of all partitions."),
     ("score", "send", topics.SCORES, "The score agent publishes rolling-window scores."),
+    ("detect", "receive", topics.SLICES, "The detect agent watches every touchpoint and transition."),
+    ("detect", "send", topics.INCIDENTS, "The detect agent publishes incidents: opened, updated, resolved."),
+    ("detect", "send", topics.CORRIDOR, "The detect agent publishes importance, priority and drift."),
+    ("detect", "send", topics.STATE_DETECT, "The worker keeps its state."),
+    ("detect", "receive", topics.STATE_DETECT, "The worker reads its state back on assignment."),
     ("sink", "receive", topics.SCORED, "The sink writes `touchpoint_events`."),
     ("sink", "receive", topics.REJECTED, "The sink writes `rejected_events`."),
     ("sink", "receive", topics.SLICES, "The sink writes `experience_slices`."),
     ("sink", "receive", topics.SCORES, "The sink writes `experience_scores`."),
     ("sink", "receive", topics.JOURNEYS, "The sink writes `journeys`."),
+    ("sink", "receive", topics.INCIDENTS, "The sink writes `incidents`."),
+    ("sink", "receive", topics.CORRIDOR, "The sink writes `corridor`."),
 )
 
 

@@ -13,6 +13,8 @@ from schemas.event import Channel, Contact, Name, Stage
 Component = Literal["outcome", "promise", "rating", "sentiment", "effort", "wait"]
 COMPONENTS: tuple[Component, ...] = ("outcome", "promise", "rating", "sentiment", "effort", "wait")
 Weight = Annotated[float, Meta(ge=0, le=1000)]
+#: On the scale of scores, 0 to 100.
+TargetScore = Annotated[float, Meta(ge=0, le=100)]
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)\s*")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -66,12 +68,25 @@ class Defaults(Struct, frozen=True, forbid_unknown_fields=True):
     promise: Promise = Promise()
     #: Below this many scored events a score is unknown.
     minimum_n: Annotated[int, Meta(ge=1)] = 30
+    #: The score a touchpoint should have; what it falls short of it makes its priority.
+    target_score: TargetScore = 80.0
     #: Silence after which a journey stalls, and after twice of which it is abandoned.
     patience: Duration = Duration(7 * 86400)
     #: A negative contact followed by a positive one within this time is recovered.
     recovery: Duration = Duration(3 * 86400)
     #: How far behind its source's watermark an event may come without being flagged late.
     allowed_lateness: Duration = Duration(3600)
+
+
+class Detection(Struct, frozen=True, forbid_unknown_fields=True):
+    """How drops, congestion and blockage are found: sensitivity has one knob, the time between false incidents."""
+
+    #: Mean time between false incidents of the whole corridor of one tenant; the longer, the later a true one is told.
+    false_alarm_time: Duration = Duration(30 * 86400)
+    #: An incident needs at least so many negative events, or so many stalled or abandoned journeys.
+    minimum_bad: Annotated[int, Meta(ge=1, le=1000)] = 4
+    #: IANA name of the zone on whose clocks the customers live: what is usual depends on the hour of the week.
+    time_zone: Annotated[str, Meta(min_length=1, max_length=64)] = "UTC"
 
 
 class Segment(Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +112,7 @@ class Touchpoint(Struct, frozen=True, forbid_unknown_fields=True):
     promise: Promise | None = None
     #: Weight of this touchpoint in a journey's score.
     importance: Annotated[float, Meta(ge=0, le=1000)] = 1.0
+    target_score: TargetScore | None = None
     #: Reaching it ends a journey well.
     goal: bool = False
     patience: Duration | None = None
@@ -118,6 +134,7 @@ class CorridorMap(Struct, frozen=True, forbid_unknown_fields=True):
     defaults: Defaults = Defaults()
     segments: Annotated[tuple[Segment, ...], Meta(max_length=32)] = ()
     transitions: tuple[Transition, ...] = ()
+    detection: Detection = Detection()
 
     def weights(self, touchpoint: Touchpoint | None) -> dict[Component, float]:
         """Weight of every component at `touchpoint`: its own, else the map's default, else DOMAIN's default."""
@@ -140,6 +157,7 @@ __all__ = [
     "Component",
     "CorridorMap",
     "Defaults",
+    "Detection",
     "Duration",
     "Label",
     "Promise",

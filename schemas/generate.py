@@ -14,13 +14,15 @@ import msgspec
 from msgspec import Struct
 
 from schemas import asyncapi
-from schemas.corridor import CorridorMap, Defaults, Duration
+from schemas.corridor import CorridorMap, Defaults, Detection, Duration
 from schemas.event import TouchpointData, TouchpointEvent
+from schemas.incident import Incident
 from schemas.journey import Journey
 from schemas.rejection import RejectedEvent
 from schemas.score import Score
 from schemas.scored import ScoredEvent
 from schemas.slice import Progress, Slice
+from schemas.standing import Standing, Way
 from schemas.transition import TransitionSlice
 
 GENERATED = Path(__file__).parent / "generated"
@@ -38,6 +40,9 @@ FAMILIES: tuple[tuple[str, type[Struct], str], ...] = (
     ("progress", Progress, "Progress of an input partition"),
     ("score", Score, "Rolling-window score"),
     ("journey", Journey, "Journey"),
+    ("incident", Incident, "Incident"),
+    ("standing", Standing, "Standing of a touchpoint"),
+    ("way", Way, "Transition as taken now"),
     ("corridor-map", CorridorMap, "Corridor map"),
 )
 
@@ -113,10 +118,13 @@ def _with_written_defaults(kind: type[Struct]) -> type[Struct]:
     """The corridor map with its defaults as a map would write them: msgspec cannot encode a Duration in a default."""
     if kind is not CorridorMap:
         return kind
-    written = {field.name: field.default for field in msgspec.structs.fields(Defaults)}
-    durations = {name: f"{value:g}s" for name, value in written.items() if isinstance(value, Duration)}
-    defaults = _copy(Defaults, {}, durations)
-    return _copy(CorridorMap, {"defaults": defaults}, {"defaults": defaults()})
+    parts = {"defaults": _with_written_durations(Defaults), "detection": _with_written_durations(Detection)}
+    return _copy(CorridorMap, parts, {name: part() for name, part in parts.items()})
+
+
+def _with_written_durations(kind: type[Struct]) -> type[Struct]:
+    written = {field.name: field.default for field in msgspec.structs.fields(kind)}
+    return _copy(kind, {}, {name: f"{value:g}s" for name, value in written.items() if isinstance(value, Duration)})
 
 
 def _copy(kind: type[Struct], types: dict[str, Any], values: dict[str, Any]) -> type[Struct]:

@@ -7,6 +7,9 @@ from msgspec import Struct
 Kind = Literal["drop", "congestion", "blockage", "silence"]
 Severity = Literal["page", "ticket"]
 Status = Literal["open", "resolved"]
+#: What got worse: the share of negative events, of broken promises, of journeys that stall or leave; the wait of a
+#: transition; arrivals against departures; the rate of events.
+Measured = Literal["negative", "broken_promise", "stopped", "wait", "pile_up", "rate"]
 #: What `before`, `now` and `depth` measure; see `Incident`.
 Unit = Literal["share", "ms", "arrivals_per_departure", "per_s"]
 
@@ -36,16 +39,18 @@ class Incident(Struct, frozen=True, gc=False, kw_only=True):
 
     Times are epoch seconds of event time. Units by kind:
 
-    - drop: `unit` share; the share of negative events; `depth` = now - before (0.18: 18 points worse).
+    - drop: `unit` share; the share of negative events, or of promises that were broken; `depth` = now - before (0.18:
+      18 points worse).
     - blockage: `unit` share; the share of journeys that stall or leave instead of going on; `depth` = now - before.
     - congestion of a transition: `unit` ms; geometric mean wait; `depth` = now / before (3: three times as long).
     - congestion of a touchpoint (pile-up, `following` empty): `unit` arrivals_per_departure; `depth` = now / before.
     - silence: `unit` per_s; events per second; `depth` = 1 - now / before.
     """
 
-    #: Hash of kind, tenant, place, segment and `since`: the same incident has the same id after a restart.
+    #: Hash of measure, tenant, place, segment and `since`: the same incident has the same id after a restart.
     id: str
     kind: Kind
+    measure: Measured
     tenant: str
     #: The touchpoint; for the silence of a source, the source.
     touchpoint: str

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 import msgspec
 
@@ -75,6 +76,14 @@ class _Rules(Conform):
             yield from self._segment_values(segment)
         yield from self._weights(root, touchpoints)
         yield from self._transitions(root, touchpoints)
+        detection = root.value.get("detection")
+        yield from self._time_zone(_texts([detection], "time_zone") if detection is not None else [])
+
+    def _time_zone(self, names: list[Node]) -> Iterator[Problem]:
+        for name in names:
+            if name.value not in available_timezones():
+                fix = suggestion(name.value, available_timezones()) + "name an IANA time zone, such as Europe/Madrid"
+                yield self.problem(name, f"there is no time zone {shown(name.value)}", fix)
 
     def _duplicates(self, names: list[Node], what: str) -> Iterator[Problem]:
         lines: dict[str, int] = {}
@@ -155,5 +164,5 @@ def _items(node: Node, key: str) -> list[Node]:
 
 def _texts(nodes: list[Node], key: str) -> list[Node]:
     """The texts below `key` of each mapping."""
-    found = (node.value.get(key) for node in nodes)
+    found = (node.value.get(key) for node in nodes if isinstance(node.value, dict))
     return [node for node in found if node is not None and isinstance(node.value, str)]

@@ -63,8 +63,15 @@ JOURNEYS = Topic(
     "experience.journeys", "tenant, subject and journey", "journeys, newest version wins", cleanup="compact,delete"
 )
 INCIDENTS = Topic("experience.incidents", "incident", "incidents, newest version wins", cleanup="compact,delete")
+CORRIDOR = Topic(
+    "experience.corridor",
+    "kind and place",
+    "importance, priority and drift by the minute",
+    cleanup="compact,delete",
+)
 STATE_INGEST = Topic("corredor.state.ingest", "kind and key", "changelog of the ingest agent", cleanup="compact")
+STATE_DETECT = Topic("corredor.state.detect", "kind and key", "changelog of the detect agent", cleanup="compact")
 
 #: Read by the sinks, written to ClickHouse.
-RESULTS = (SCORED, REJECTED, SLICES, SCORES, JOURNEYS)
-ALL = (EVENTS, REKEYED, REJECTED, SCORED, SLICES, SCORES, JOURNEYS, STATE_INGEST)
+RESULTS = (SCORED, REJECTED, SLICES, SCORES, JOURNEYS, INCIDENTS, CORRIDOR)
+ALL = (EVENTS, REKEYED, *RESULTS, STATE_INGEST, STATE_DETECT)

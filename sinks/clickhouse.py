@@ -35,6 +35,9 @@ _INSERT_SETTINGS = {
     "optimize_on_insert": "0",
 }
 
+#: Of the engine in this process: merging parts in the background gives way to inserts and queries (Linux nice value).
+_ENGINE = {"os_threads_nice_value_merge_mutate": 10}
+
 #: From here on the engine's message tells of its own files and steps, not of the data.
 _WHERE = re.compile(r":?\s*\(in file/uri|: While executing")
 
@@ -80,7 +83,7 @@ class ClickHouse:
             _check_server_dsn(dsn)
         try:
             if path is not None:
-                client = clickhouse_connect.get_client(dsn=f"chdb://{path}")
+                client = clickhouse_connect.get_client(dsn=f"chdb://{path}", chdb_options=_ENGINE)
             else:
                 client = clickhouse_connect.get_client(
                     dsn=dsn,

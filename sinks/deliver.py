@@ -66,7 +66,7 @@ class Deliver:
         self._kafka = kafka
         self._producer = producer
         self._clock = clock
-        self._lanes = lanes(settings.sink_rows, settings.sink_bytes, settings.sink_interval)
+        self._lanes = lanes(settings.sink_rows, settings.sink_bytes, settings.sink_interval, paced=settings.kafka_paced)
         #: Written, not yet acknowledged: offset to commit by topic and partition.
         self._written: dict[tuple[str, int], int] = {}
         #: Moves on with every loss of partitions; a batch of an older generation is no longer ours.
@@ -118,16 +118,25 @@ class Deliver:
         now = self._clock()
         due = min(lane.due_in(now) for lane in self._lanes.values())
         self._accept(self._kafka.consume(num_messages=_CHUNK, timeout=max(0.001, min(_POLL_S, due))))
+        self._flush_due()
         now = self._clock()
-        for lane in self._lanes.values():
-            if lane.due_in(now) <= 0:
-                self._flush(lane)
         if now - self._lag_at >= _LAG_EVERY_S:
             self._lag_at = now
             self._measure_lag()
         if now - self._looked_at >= _LOOK_EVERY_S:
             self._look_for_kafka()
             self._looked_at = self._clock()
+
+    def _flush_due(self) -> None:
+        """Write the events if they are due, and of the other lanes the one that is most overdue.
+
+        So events wait for one other insert at most. The longer a lane waits, the more it is overdue: each has its turn.
+        """
+        now = self._clock()
+        events, *others = self._lanes.values()
+        for lane in (events, min(others, key=lambda other: other.due_in(now))):
+            if lane.due_in(now) <= 0:
+                self._flush(lane)
 
     def _accept(self, messages: list[Any]) -> None:
         now = self._clock()

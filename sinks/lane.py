@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas import topics
+from streams.runtime.pacing import DEFAULT_BUDGET_BYTES
 
 #: Which table the rows of a topic go to. Rejections come in base64 and are decoded behind the landing table.
 TABLES = {
@@ -14,13 +15,17 @@ TABLES = {
     topics.SLICES.name: "experience_slices",
     topics.SCORES.name: "experience_scores",
     topics.JOURNEYS.name: "journeys",
+    topics.INCIDENTS.name: "incidents",
+    topics.CORRIDOR.name: "corridor",
 }
 #: These are written four times less often than the others: an insert costs by its columns more than by its rows, and
 #: what has changed comes again with the next one.
-_UNHURRIED = (topics.SLICES.name, topics.JOURNEYS.name)
+_UNHURRIED = (topics.SLICES.name, topics.JOURNEYS.name, topics.CORRIDOR.name)
 _PATIENCE = 4.0
+#: Where publishers wait for the sink, they must not wait for its patience too: half of what they may run ahead.
+_PACED_BYTES = DEFAULT_BUDGET_BYTES // 2
 #: Absolute messages: of those with one key the newest version is enough.
-_ABSOLUTE = (topics.SLICES.name, topics.SCORES.name, topics.JOURNEYS.name)
+_ABSOLUTE = (*_UNHURRIED, topics.SCORES.name, topics.INCIDENTS.name)
 #: Its first occurrence is the message's own: before it stand numbers, and strings, in which a quote is escaped.
 _VERSION = b'"version":'
 _DIGITS = re.compile(rb"\d+")
@@ -47,7 +52,7 @@ class Batch:
 
 
 class Lane:
-    """Collects a batch until it is due by rows, bytes or age. Times are seconds of a monotonic clock."""
+    """Collects a batch until it is due by rows, bytes received or age. Times are seconds of a monotonic clock."""
 
     def __init__(self, topic: str, rows: int, size: int, interval: float) -> None:
         self._rows = rows
@@ -58,6 +63,8 @@ class Lane:
         #: Where in the batch the message with a key is.
         self._places: dict[bytes, int] = {}
         self._since: float | None = None
+        #: Bytes that came for the batch, those of messages with a newer version included.
+        self._received = 0
 
     @property
     def topic(self) -> str:
@@ -81,6 +88,7 @@ class Lane:
         if self._since is None:
             self._since = now
         value = message.value()
+        self._received += len(value or b"")
         if value is None or value.startswith(_PROGRESS):
             return
         if self._absolute and (key := message.key()) is not None:
@@ -95,16 +103,19 @@ class Lane:
         batch.size += len(value)
 
     def due_in(self, now: float) -> float:
-        """Seconds until the batch must be written; 0 or less: now; infinite if there is nothing."""
+        """Seconds until the batch must be written; 0 or less: now, a full one for as long as it is old.
+
+        Infinite if there is nothing.
+        """
         if self._since is None:
             return float("inf")
-        if len(self._batch.messages) >= self._rows or self._batch.size >= self._size:
-            return 0.0
+        if len(self._batch.messages) >= self._rows or self._received >= self._size:
+            return min(0.0, self._since - now)
         return self._since + self._interval - now
 
     def take(self) -> Batch:
         """Hand over the batch and begin a new one."""
-        batch, self._batch, self._since = self._batch, Batch(self._batch.topic), None
+        batch, self._batch, self._since, self._received = self._batch, Batch(self._batch.topic), None, 0
         self._places.clear()
         return batch
 
@@ -115,10 +126,14 @@ def _version(value: bytes) -> int:
     return int(found[0]) if found else -1
 
 
-def lanes(rows: int, size: int, interval: float) -> dict[str, Lane]:
-    """A lane for each topic; `interval` (seconds) is that of the urgent ones."""
+def lanes(rows: int, size: int, interval: float, *, paced: bool) -> dict[str, Lane]:
+    """A lane for each topic; `interval` (seconds) is that of the urgent ones. `paced`: publishers wait for the sink."""
+    unhurried = min(size, _PACED_BYTES) if paced else size
     return {
-        topic: Lane(topic, rows, size, interval * _PATIENCE if topic in _UNHURRIED else interval) for topic in TABLES
+        topic: Lane(topic, rows, unhurried, interval * _PATIENCE)
+        if topic in _UNHURRIED
+        else Lane(topic, rows, size, interval)
+        for topic in TABLES
     }
 
 

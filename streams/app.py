@@ -1,8 +1,9 @@
-"""The worker: one Faust app with the agents `ingest` and `score`, wired here and nowhere else.
+"""The worker: one Faust app with the agents `ingest`, `score` and `detect`, wired here and nowhere else.
 
 touchpoint.events, corredor.rekeyed -> ingest -> touchpoint.scored, touchpoint.rejected, experience.slices,
                                                   experience.journeys
 experience.slices                   -> score  -> experience.scores, /metrics
+experience.slices                   -> detect -> experience.incidents, experience.corridor, /metrics
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from faust.types import TP
 from schemas import topics
 from schemas.errors import StopProcess
 from schemas.loader import load_map
+from streams.agents.detect import DetectTask
 from streams.agents.ingest import LANES, IngestTask
 from streams.agents.score import ScoreTask
 from streams.runtime import clients, http, metrics
@@ -30,12 +32,14 @@ from streams.runtime.checkpoint import Checkpointer
 from streams.runtime.logs import set_up_logging
 from streams.runtime.outbox import Outbox
 from streams.runtime.partitioner import partitioner
-from streams.runtime.positions import Positions, check_gap
+from streams.runtime.positions import Place, Positions, check_gap
 from streams.runtime.settings import Settings
+from streams.runtime.shared_positions import SharedPositions
 from streams.runtime.transport import use_batches
 from streams.runtime.watchdog import LOOK_S, Probe, Watchdog, end_process
 
 log = logging.getLogger("corredor.worker")
+AgentTask = IngestTask | ScoreTask | DetectTask
 
 
 class Worker:
@@ -68,6 +72,7 @@ class Worker:
             },
         )
         score_box = Outbox(settings, {topics.SCORES.name: [sink]})
+        detect_box = Outbox(settings, {topics.INCIDENTS.name: [sink], topics.CORRIDOR.name: [sink]})
         self.ingest = IngestTask(
             settings,
             corridor,
@@ -76,18 +81,24 @@ class Worker:
             counts[topics.SLICES.name],
             lambda topic, partition, following: self.app.consumer.caught_up(topic, partition, following),
         )
-        self.score = ScoreTask(settings, corridor, inputs)
+        origins = [f"{topic}/{partition}" for topic in LANES for partition in range(inputs)]
+        self.score = ScoreTask(settings, corridor, origins)
+        self.detect = DetectTask(settings, corridor, origins)
+        self.slices = SharedPositions(topics.SLICES.name, ("score", "detect"), self._commit)
         self.checkpoints = (
             Checkpointer(self.ingest, ingest_box, self._commit),
-            Checkpointer(self.score, score_box, self._commit),
+            Checkpointer(self.score, score_box, self.slices.commit_of("score")),
+            Checkpointer(self.detect, detect_box, self.slices.commit_of("detect")),
         )
         metrics.SCORES.current = self.score.current
+        metrics.INCIDENTS.current = self.detect.open
         self._wire()
 
     def _wire(self) -> None:
         """Connect agents, assignment and timers to the app."""
-        tasks: tuple[IngestTask | ScoreTask, ...] = (self.ingest, self.score)
-        for names, task, checkpoint in zip((LANES, (topics.SLICES.name,)), tasks, self.checkpoints, strict=True):
+        slices = (topics.SLICES.name,)
+        tasks: tuple[AgentTask, ...] = (self.ingest, self.score, self.detect)
+        for names, task, checkpoint in zip((LANES, slices, slices), tasks, self.checkpoints, strict=True):
             channel = self.app.topic(
                 *names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
             )
@@ -114,7 +125,9 @@ class Worker:
             if owned[topics.EVENTS.name] != owned[topics.REKEYED.name]:
                 raise StopProcess("the two lanes of a partition were assigned to different workers")
             await self.ingest.assign(owned[topics.EVENTS.name], positions, still_ours)
-            await self.score.assign(owned[topics.SLICES.name], positions, still_ours)
+            slices = self.slices.take_over(positions)
+            await self.score.assign(owned[topics.SLICES.name], slices["score"], still_ours)
+            await self.detect.assign(owned[topics.SLICES.name], slices["detect"], still_ours)
             if still_ours():
                 self.ready = ""
                 self.owning.set()
@@ -134,8 +147,8 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - Faust would log it and go on
             # What was not acknowledged is done again by the next owner.
             log.warning("the checkpoint before giving partitions up failed: %s", error)
-            self.ingest.drop()
-            self.score.drop()
+            for task in (self.ingest, self.score, self.detect):
+                task.drop()
 
     def _await_partitions(self) -> None:
         """The group may take its rebalance timeout to agree; after that and the stall timeout something hangs."""
@@ -144,7 +157,7 @@ class Worker:
             self.watchdog.step("the assignment of partitions", self.app.conf.broker_rebalance_timeout)
         )
 
-    async def _admit(self, message: Any, task: IngestTask | ScoreTask) -> bool:
+    async def _admit(self, message: Any, task: AgentTask) -> bool:
         """Whether a batch may be applied: the partition is owned, its state is back, and nothing in between is missing.
 
         Faust resumes the streams while state is still being read back, and a batch may be in our hands across a
@@ -199,18 +212,20 @@ class Worker:
         try:
             while True:
                 ends = self.app.consumer.ends()
-                following = {
-                    place: offset
-                    for place in ends
-                    if (offset := (self.score if place[0] == topics.SLICES.name else self.ingest).next_offset(*place))
-                    is not None
-                }
+                following = {place: offset for place in ends if (offset := self._next_offset(place)) is not None}
                 metrics.show_lag(self.watchdog.report(following, ends))
                 if self.app.should_stop:
                     raise StopProcess(f"Faust has stopped: {self.app.crash_reason!r}")
                 await asyncio.sleep(LOOK_S)
         except Exception as error:  # noqa: BLE001 - any failure ends the process, whatever it is
             self.fail(error)
+
+    def _next_offset(self, place: Place) -> int | None:
+        """The next offset to apply, of the slowest agent that reads there; None for a partition not owned."""
+        if place[0] != topics.SLICES.name:
+            return self.ingest.next_offset(*place)
+        score, detect = self.score.next_offset(*place), self.detect.next_offset(*place)
+        return None if score is None or detect is None else min(score, detect)
 
     def _not_ready(self) -> str | None:
         if self.stopping.is_set():
@@ -293,9 +308,9 @@ def create_app(settings: Settings) -> faust.App:
 
 
 def _agent(
-    task: IngestTask | ScoreTask,
+    task: AgentTask,
     checkpoint: Checkpointer,
-    admit: Callable[[Any, IngestTask | ScoreTask], Awaitable[bool]],
+    admit: Callable[[Any, AgentTask], Awaitable[bool]],
     fail: Callable[[BaseException], None],
 ) -> Callable[[Any], Awaitable[None]]:
     async def apply(batch: Any) -> None:
@@ -326,11 +341,14 @@ def _partition_counts(settings: Settings) -> dict[str, int]:
     missing = [topic.name for topic in topics.ALL if topic.name not in counts]
     if missing:
         raise StopProcess(f"Kafka has no topic {', '.join(missing)}; create them with `corredor topics --create`")
-    inputs = counts[topics.EVENTS.name]
-    for topic in (topics.REKEYED, topics.STATE_INGEST):
-        if counts[topic.name] != inputs:
+    for topic, other in (
+        (topics.REKEYED, topics.EVENTS),
+        (topics.STATE_INGEST, topics.EVENTS),
+        (topics.STATE_DETECT, topics.SLICES),
+    ):
+        if counts[topic.name] != counts[other.name]:
             raise StopProcess(
-                f"{topic.name} has {counts[topic.name]} partitions and {topics.EVENTS.name} has {inputs}: "
+                f"{topic.name} has {counts[topic.name]} partitions and {other.name} has {counts[other.name]}: "
                 "both need the same number"
             )
     return counts

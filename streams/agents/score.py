@@ -54,16 +54,13 @@ def _replaces(kept: bytes, later: bytes) -> bool:
 class ScoreTask:
     """The partitions of the score agent that this worker owns. Its state is what the slices topic says."""
 
-    def __init__(self, settings: Settings, corridor: CorridorMap, input_partitions: int) -> None:
+    def __init__(self, settings: Settings, corridor: CorridorMap, origins: Sequence[str]) -> None:
+        """`origins` names the lanes before the slices, `topic/partition`."""
         self._settings = settings
         self._minimum_n = corridor.defaults.minimum_n
         self._named = frozenset(touchpoint.name for touchpoint in corridor.touchpoints)
         self._allowed_lateness = float(corridor.defaults.allowed_lateness)
-        self._origins = [
-            f"{topic.name}/{partition}"
-            for topic in (topics.EVENTS, topics.REKEYED)
-            for partition in range(input_partitions)
-        ]
+        self._origins = origins
         self._started_us = time.time_ns() // 1000
         self._partitions: dict[int, ScorePartition] = {}
         #: /metrics reads the windows from threads of its own.
@@ -98,7 +95,7 @@ class ScoreTask:
             if not value.startswith(_TRANSITION):
                 owned.apply(_decode(value))
         # What is marked and not settled has not been published yet, and stays.
-        owned.windows.take_dirty(owned.watermark())
+        owned.windows.take_dirty(owned.lanes.watermark())
         # What was let go before stays so: the log may no longer hold all of it.
         owned.forget(self._allowed_lateness)
         owned.applied = committed - 1
@@ -142,7 +139,7 @@ class ScoreTask:
             whole = quiet or self.full or now - owned.whole_at >= WHOLE_EVERY_S
             with self._lock:
                 owned.windows.version = max(owned.version, self._version(owned))
-                scores = owned.windows.take_dirty(owned.watermark(), len(WINDOWS) if whole else 1)
+                scores = owned.windows.take_dirty(owned.lanes.watermark(), len(WINDOWS) if whole else 1)
                 owned.version = owned.windows.version
                 if whole:
                     owned.forget(self._allowed_lateness)

@@ -6,6 +6,7 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from schemas.incident import Incident
 from schemas.score import Score
 
 EVENTS = Counter(
@@ -34,6 +35,10 @@ WATERMARK = Gauge("corredor_watermark_timestamp_seconds", "Smallest event time s
 RESTORE_SECONDS = Gauge("corredor_restore_seconds", "Time the last reading back of a partition's state took")
 STATE_VALUES = Gauge("corredor_state_values", "Journeys and open slices held in memory", ["kind"])
 SCORES_TOO_LATE = Counter("corredor_scores_too_late_slices", "Slices older than the longest window keeps")
+DETECT_TOO_LATE = Counter("corredor_detect_too_late_slices", "Slices of buckets that the detectors had already seen")
+DETECT_LEFT_OUT = Counter(
+    "corredor_detect_left_out", "Times that a place or segment pair was not watched because there are too many"
+)
 
 
 _shown: set[tuple[str, int]] = set()
@@ -118,6 +123,33 @@ class ScoreCollector(Collector):
         yield from (score, low, high, negative, events)
 
 
+class IncidentCollector(Collector):
+    """The open incidents as gauges: what alerts are made of."""
+
+    def __init__(self) -> None:
+        self.current: Callable[[], Iterable[Incident]] = list
+
+    def collect(self) -> Iterator[Metric]:
+        """One sample for each open incident in each family; it is gone once the incident is resolved."""
+        labels = ["id", "tenant", "kind", "touchpoint", "following", "segment", "segment_value", "severity", "cause"]
+        depth = GaugeMetricFamily(
+            "corredor_incident_depth", "How much worse: points of a share, or ratio to the usual", labels=labels
+        )
+        hurt = GaugeMetricFamily("corredor_incident_hurt", "Customers hurt beyond what is usual", labels=labels)
+        since = GaugeMetricFamily(
+            "corredor_incident_since_timestamp_seconds", "When the change most likely began", labels=labels
+        )
+        for row in self.current():
+            cause = f"{row.causes[0].segment}={row.causes[0].value}" if row.causes else ""
+            place = (row.touchpoint, row.following, row.segment, row.segment_value)
+            values = [row.id, row.tenant, row.kind, *place, row.severity, cause]
+            depth.add_metric(values, row.depth)
+            hurt.add_metric(values, row.hurt)
+            since.add_metric(values, row.since)
+        yield from (depth, hurt, since)
+
+
 SCORES = ScoreCollector()
-for _collector in (LATENESS, END_TO_END, SCORES):
+INCIDENTS = IncidentCollector()
+for _collector in (LATENESS, END_TO_END, SCORES, INCIDENTS):
     REGISTRY.register(_collector)

@@ -9,18 +9,20 @@ from streams.runtime import clients
 from streams.runtime.settings import Settings
 
 _TIMEOUT_S = 30.0
+#: A topic and a partition.
+Place = tuple[str, int]
 
 
 class Positions:
     """Committed positions and log starts of some partitions, as they were when fetched."""
 
-    def __init__(self, committed: dict[tuple[str, int], int], starts: dict[tuple[str, int], int], short: bool) -> None:
-        self._committed = committed
+    def __init__(self, committed: dict[Place, int], starts: dict[Place, int], short: bool) -> None:
+        self.committed = committed
         self._starts = starts
         self._short = short
 
     @classmethod
-    def fetch(cls, settings: Settings, group: str, places: Iterable[tuple[str, int]]) -> "Positions":
+    def fetch(cls, settings: Settings, group: str, places: Iterable[Place]) -> "Positions":
         """Ask the cluster. Blocks; raises StopProcess if it does not answer within 30 s."""
         reader = clients.consumer(settings, group)
         try:
@@ -41,7 +43,11 @@ class Positions:
 
     def of(self, topic: str, partition: int) -> int:
         """The committed position; 0 where nothing was committed."""
-        return self._committed.get((topic, partition), 0)
+        return self.committed.get((topic, partition), 0)
+
+    def moved(self, committed: dict[Place, int]) -> "Positions":
+        """These positions, but for the places of `committed`."""
+        return Positions(self.committed | committed, self._starts, self._short)
 
     def check(self, topic: str, partition: int, applied: int) -> None:
         """Raise StopProcess if the state knows less than was acknowledged, or the log has lost what comes next."""

@@ -22,7 +22,7 @@ NAMED = ("web.checkout", "delivery.handover")
 @pytest.fixture
 def task(monkeypatch: pytest.MonkeyPatch) -> ScoreTask:
     monkeypatch.setattr(score, "read_back", lambda *_: {})
-    found = ScoreTask(load_settings(kafka="localhost:1"), corridor(), 1)
+    found = ScoreTask(load_settings(kafka="localhost:1"), corridor(), ["touchpoint.events/0", "corredor.rekeyed/0"])
     asyncio.run(found.assign([0], Positions({}, {}, False), lambda: True))
     return found
 

@@ -110,6 +110,7 @@ def _table(figures: Figures) -> Table:
         ("slices, of which differ", f"{verdict.slices}, {verdict.different_slices}"),
         ("scores, of which differ", f"{verdict.scores}, {verdict.different_scores}"),
         ("journeys, of which differ", f"{verdict.journeys}, {verdict.different_journeys}"),
+        ("incidents; they or the detectors' state differ", f"{verdict.incidents}, {verdict.different_incidents}"),
     ]
     for name, figure in rows:
         table.add_row(name, str(figure))

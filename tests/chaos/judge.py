@@ -10,11 +10,12 @@ from schemas.corridor import CorridorMap
 from schemas.event import TouchpointEvent
 from schemas.slice import Cell, Sums
 from streams.model.places import Places
+from streams.runtime.settings import Settings
 from tests import offline
 from tests.chaos.expected import Copy, Expected, Source, exact_slices, expect, identity, plain_slices
 from tests.chaos.feed import Feed
 from tests.chaos.ledger import Ledger
-from tests.pipeline import walks
+from tests.pipeline import detection, walks
 
 SUMS = [name for name in Sums.__struct_fields__ if name != "waits"]
 _FLOATS = {"sum_x", "sum_xx", "gap_sum", "wait_log_sum", "wait_log_sum2", "ces_sum", "ces_sum2"}
@@ -48,12 +49,14 @@ class Verdict:
     different_scores: int = 0
     journeys: int = 0
     different_journeys: int = 0
+    incidents: int = 0
+    different_incidents: int = 0
     examples: list[str] = field(default_factory=list)
 
     @property
     def faults(self) -> dict[str, int]:
         """What is not as it must be."""
-        names = ("events", "rejections", "slices", "scores", "journeys")
+        names = ("events", "rejections", "slices", "scores", "journeys", "incidents")
         faults = {"lost": self.lost, "doubled": self.doubled}
         faults |= {f"different_{name}": getattr(self, f"different_{name}") for name in names}
         return {name: count for name, count in faults.items() if count}
@@ -67,12 +70,13 @@ class Verdict:
 class Judge:
     """Reads the log and ClickHouse, and compares. Everything must have been drained."""
 
-    def __init__(self, ledger: Ledger, feed: Feed, partitions: int, corridor: CorridorMap, query_port: int) -> None:
+    def __init__(self, ledger: Ledger, feed: Feed, corridor: CorridorMap, settings: Settings) -> None:
+        self._settings = settings
         self._ledger = ledger
         self._feed = feed
-        self._partitions = partitions
+        self._partitions = settings.partitions
         self._corridor = corridor
-        self._query_port = query_port
+        self._query_port = settings.query_port
 
     def judge(self) -> Verdict:
         """One comparison of everything published so far."""
@@ -96,6 +100,7 @@ class Judge:
             self._slices(client, counted, expected, plain, verdict)
             self._scores(client, plain, verdict)
             self._journeys(client, counted, expected, verdict)
+            self._incidents(client, verdict)
         finally:
             client.close()
         return verdict
@@ -223,6 +228,15 @@ class Judge:
         if steps + too_late != len(counted):
             verdict.different_journeys += 1
             verdict.example(f"{len(counted)} contacts made {steps} transitions and {too_late} came too late for one")
+
+    # -- incidents -----------------------------------------------------------------------------------------------
+
+    def _incidents(self, client: Any, verdict: Verdict) -> None:
+        """Incidents, and the state of the detectors, against an undisturbed run over what the detect agent read."""
+        verdict.incidents, wrong = detection.unlike(self._settings, client, self._corridor)
+        verdict.different_incidents = len(wrong)
+        for text in wrong:
+            verdict.example(text)
 
     # -- scores --------------------------------------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ def run(options: Options, broker: LocalKafka, folder: Path, tell: Tell = lambda 
     figures = Figures()
     feed = Feed(options.seed, options.partitions)
     ledger = Ledger(settings, options.partitions)
-    judge = Judge(ledger, feed, options.partitions, load_map(settings.map), settings.query_port)
+    judge = Judge(ledger, feed, load_map(settings.map), settings)
     started = time.monotonic()
     rounds = plan(options.seed, options.rounds, options.events, options.faults)
     with (

@@ -94,7 +94,7 @@ class _Slices:
         return state_log._read(reader, topic, partition, until, replaces) if until else {}
 
     def owner(self, committed: int) -> ScoreTask:
-        task = ScoreTask(self.settings, corridor(), 1)
+        task = ScoreTask(self.settings, corridor(), ["touchpoint.events/0", "corredor.rekeyed/0"])
         positions = Positions({(topics.SLICES.name, 0): committed}, {}, False)
         asyncio.run(task.assign([0], positions, lambda: True))
         return task

@@ -20,13 +20,13 @@ def partition() -> ScorePartition:
 def test_a_lane_that_has_said_nothing_holds_everything_back() -> None:
     owned = ScorePartition(1, ["events/0", "events/1"])
     owned.apply(Progress("events/0", 5, float(DAY)))
-    assert owned.watermark() == 0.0
+    assert owned.lanes.watermark() == 0.0
 
 
 def test_an_idle_lane_holds_no_row_back() -> None:
     owned = partition()
     owned.apply(Progress("events/0", 5, float(DAY)))
-    assert owned.watermark() == DAY
+    assert owned.lanes.watermark() == DAY
 
 
 def test_records_that_waited_unread_in_an_idle_lane_still_count() -> None:

@@ -40,7 +40,7 @@ def _bounded(worker: psutil.Process, sink: psutil.Process) -> None:
 
 
 @slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 def test_a_kafka_that_is_away_for_longer_than_a_session_is_waited_for(local_kafka: LocalKafka, tmp_path: Path) -> None:
     settings = own_settings(local_kafka.bootstrap, tmp_path, session_timeout=6.0, stall_timeout=10.0)
     with Feed(settings.kafka) as feed, running(settings) as group:
@@ -54,14 +54,14 @@ def test_a_kafka_that_is_away_for_longer_than_a_session_is_waited_for(local_kafk
         eventually(lambda: _waited(group, "sink", "kafka") > 8, 30, group)
         _bounded(worker, sink)
         local_kafka.start()
-        eventually(lambda: not group.not_ready("worker-1") and not group.not_ready("sink"), 60, group)
+        eventually(lambda: not group.not_ready("worker-1") and not group.not_ready("sink"), 120, group)
         published = feed.stop()
         wait_for_exactly(published, group.run.clickhouse)
         assert (group.child("worker").pid, group.child("sink").pid) == (worker.pid, sink.pid), group.said()
 
 
 @slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_a_full_disk_of_clickhouse_is_waited_for(local_kafka: LocalKafka, tmp_path: Path) -> None:
     """`RLIMIT_FSIZE` makes every write of the engine fail as a full disk does; the worker goes on meanwhile."""
     settings = own_settings(local_kafka.bootstrap, tmp_path, stall_timeout=5.0)
@@ -82,7 +82,7 @@ def test_a_full_disk_of_clickhouse_is_waited_for(local_kafka: LocalKafka, tmp_pa
 
 
 @slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_a_sink_that_stands_still_lets_nobody_grow(local_kafka: LocalKafka, tmp_path: Path) -> None:
     settings = own_settings(local_kafka.bootstrap, tmp_path)
     with Feed(settings.kafka) as feed, running(settings) as group:
@@ -108,7 +108,7 @@ def test_a_sink_that_stands_still_lets_nobody_grow(local_kafka: LocalKafka, tmp_
 
 @pytest.mark.kafka
 @slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_on_the_embedded_kafka_the_worker_waits_for_its_readers_and_does_not_end(tmp_path: Path) -> None:
     settings = own_settings("embedded", tmp_path, stall_timeout=3.0)
     with running(settings) as group, Feed(group.run.kafka) as feed:

@@ -8,6 +8,7 @@ from typing import get_args
 
 import clickhouse_connect
 import pytest
+from clickhouse_connect.driver.client import Client
 
 from schemas.loader import load_map
 from schemas.score import WINDOWS, Scope
@@ -17,7 +18,7 @@ from sources.replay import collect, publish, read_events
 from streams.runtime.settings import Settings
 from streams.runtime.supervisor import Supervisor
 from tests import offline
-from tests.pipeline import walks
+from tests.pipeline import detection, walks
 from tests.pipeline.drained import wait_until_drained
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -155,3 +156,23 @@ def test_a_replay_at_full_speed_gives_exactly_the_offline_result(
             assert _equal(got_scores[score_key][name], expected[name], tolerance), (score_key, name)
 
     walks.judge(client, [event for *_, event in published], corridor, running.settings.partitions)
+    if not running.settings.kafka_paced:
+        # The embedded log no longer has all of what the detect agent read.
+        count, wrong = detection.unlike(running.settings, client, corridor)
+        assert not wrong
+        assert count
+    if data == "support":
+        _the_second_week_shows(client)
+
+
+def _the_second_week_shows(client: Client) -> None:
+    """Of the tickets opened then nearly every promise was broken, those of one priority, and work took longer."""
+    week = "since BETWEEN '2016-03-07' AND '2016-03-14'"
+    columns = "kind, measure, touchpoint, following"
+    told = client.query(f"SELECT {columns} FROM all_incidents WHERE {week} AND severity = 'page'")
+    shown = set(told.result_rows)
+    assert ("drop", "broken_promise", "ticket.closed", "") in shown
+    assert ("congestion", "wait", "ticket.active", "ticket.resolved") in shown
+    assert ("congestion", "pile_up", "ticket.resolved", "") in shown
+    causes = "SELECT arrayMap(c -> (c.segment, c.value), causes) FROM all_incidents WHERE measure = 'broken_promise'"
+    assert all(("priority", "3") in found for (found,) in client.query(causes).result_rows)

@@ -265,7 +265,8 @@ def _hanging(settings: Settings, how: str) -> Iterator["subprocess.Popen[str]"]:
 def test_a_real_worker_that_hangs_is_not_ready_and_ends_with_code_1(
     kafka: Cluster, settings: Settings, how: str, ready: str, said: str
 ) -> None:
-    settings = settings.model_copy(update={"stall_timeout": 6.0, "metrics_port": free_port()})
+    # It says so from the fifth second on: time enough for a busy machine to ask before it ends.
+    settings = settings.model_copy(update={"stall_timeout": 15.0, "metrics_port": free_port()})
     url = f"http://127.0.0.1:{settings.metrics_port}/ready"
     with _hanging(settings, how) as worker:
         wait_until(lambda: get(url)[0] == 200, 40)

@@ -12,11 +12,13 @@ from jsonschema import Draft202012Validator
 from schemas import generate
 from schemas.errors import RejectEvent
 from schemas.event import TouchpointData, TouchpointEvent
+from schemas.incident import Incident
 from schemas.journey import Journey
 from schemas.rejection import Reason, RejectedEvent
 from schemas.score import Score
 from schemas.scored import ScoredEvent
 from schemas.slice import Progress, Slice
+from schemas.standing import Standing, Way
 from schemas.transition import TransitionSlice
 from streams.model.decode import check_times, decode
 
@@ -37,6 +39,9 @@ FAMILIES = {
     "rejected-event": ("rejected-event", RejectedEvent),
     "slice": ("slice", Slice),
     "progress": ("progress", Progress),
+    "incident": ("incident", Incident),
+    "standing": ("standing", Standing),
+    "way": ("way", Way),
     "score": ("score", Score),
     "transition-slice": ("transition-slice", TransitionSlice),
     "journey": ("journey", Journey),

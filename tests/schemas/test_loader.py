@@ -89,6 +89,16 @@ SINGLE_PROBLEMS = {
         (6, 23, "defaults.minimum_n is `0`"),
         "a whole number >= 1",
     ),
+    "a target beyond the scale of scores": (
+        VALID + "defaults: {target_score: 101}\n",
+        (6, 26, "defaults.target_score is `101`"),
+        "a number >= 0 and <= 100",
+    ),
+    "a touchpoint's target below the scale": (
+        VALID + "  - {name: a, label: {en: a, es: a}, channel: web, stage: after, target_score: -1}\n",
+        (6, 80, "touchpoints[2].target_score is `-1`"),
+        "a number >= 0 and <= 100",
+    ),
     "a bad duration": (
         VALID + "defaults:\n  patience: 5 minutes\n",
         (7, 13, "defaults.patience is `5 minutes`"),

@@ -12,7 +12,15 @@ from sinks.http_query import QueryServer
 from sinks.migrate import migrate
 from streams.runtime.settings import Settings
 
-TABLES = ("touchpoint_events", "rejected_events", "experience_slices", "experience_scores")
+TABLES = (
+    "touchpoint_events",
+    "rejected_events",
+    "experience_slices",
+    "experience_scores",
+    "journeys",
+    "incidents",
+    "corridor",
+)
 
 
 @pytest.fixture(scope="package")

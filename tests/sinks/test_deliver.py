@@ -14,7 +14,9 @@ from streams.runtime.settings import Settings
 from tests.sinks.fakes import FakeKafka, FakeMessage, FakeProducer, FakeStore, World, away, message
 from tests.sinks.rows import encode, progress
 
-SCORED, SLICES, REJECTED = topics.SCORED.name, topics.SLICES.name, topics.REJECTED.name
+SCORED, SLICES, SCORES, REJECTED = (
+    topic.name for topic in (topics.SCORED, topics.SLICES, topics.SCORES, topics.REJECTED)
+)
 
 
 @dataclass
@@ -75,6 +77,18 @@ def test_a_batch_is_due_by_its_age() -> None:
     one = run([message(b"1", 0)], *[quiet] * 20, [message(b"2", 1)], sink_interval=0.25)
     inserts = [effect[2] for effect in one.go() if effect[0] == "insert"]
     assert inserts == [(b"1",), (b"2",)]
+
+
+def test_events_wait_for_one_other_insert_at_most_and_every_table_has_its_turn() -> None:
+    first = [message(b"%d" % number, 0, topic) for number, topic in enumerate((SLICES, REJECTED, SCORED, SCORES))]
+    one = run(
+        first, [message(b"4", 1), message(b"5", 1, REJECTED)], [message(b"6", 2)], [message(b"7", 3)], sink_rows=1
+    )
+    inserts = [effect[2][0] for effect in one.go() if effect[0] == "insert"]
+    assert [line for line in inserts if line in b"2467"] == [b"2", b"4", b"6", b"7"]
+    assert inserts[0::2] == [b"2", b"4", b"6", b"7"]
+    assert sorted(inserts[1::2]) == [b"0", b"1", b"3", b"5"]
+    assert inserts[-1] == b"5", "what has waited longer goes first"
 
 
 def test_progress_notes_and_tombstones_are_acknowledged_without_a_row() -> None:

@@ -6,7 +6,8 @@ import pytest
 from schemas import topics
 from schemas.journey import Journey
 from schemas.slice import Slice
-from sinks.lane import Batch, Lane
+from sinks.lane import Batch, Lane, lanes
+from streams.runtime.pacing import DEFAULT_BUDGET_BYTES
 from tests.sinks.fakes import FakeMessage
 
 CELL = {"tenant": "t", "touchpoint": "a", "channel": "web", "stage": "during", "actor": "buyer", "contact": "direct"}
@@ -61,3 +62,22 @@ def test_the_version_of_a_journey_is_not_that_of_its_segment() -> None:
 def test_events_are_written_each() -> None:
     batch = taken(topics.SCORED.name, (b"customer", b'{"id":1}'), (b"customer", b'{"id":2}'))
     assert len(batch.messages) == 2
+
+
+def test_a_batch_is_due_by_the_bytes_that_came_even_if_newer_versions_replaced_them() -> None:
+    lane = Lane(topics.SLICES.name, 100, 2 * len(a_slice(1)), 1.0)
+    for version in (1, 2):
+        assert lane.due_in(0.5) > 0
+        lane.add(FakeMessage(topics.SLICES.name, 0, version, a_slice(version), None, b"k"), 0.0)
+    assert lane.due_in(0.5) == -0.5
+    lane.take()
+    lane.add(FakeMessage(topics.SLICES.name, 0, 3, a_slice(3), None, b"k"), 0.5)
+    assert lane.due_in(0.5) == 1.0
+
+
+def test_where_publishers_wait_for_the_sink_an_unhurried_lane_does_not_wait_out_its_interval() -> None:
+    value = b"x" * (DEFAULT_BUDGET_BYTES // 2)
+    for paced, due in ((True, 0.0), (False, 1.0)):
+        lane = lanes(100, 16 * 1024 * 1024, 0.25, paced=paced)[topics.SLICES.name]
+        lane.add(FakeMessage(topics.SLICES.name, 0, 0, value), 0.0)
+        assert lane.due_in(0.0) == due

@@ -35,6 +35,8 @@ _SMALLEST_VARIANCE = 1e-4
 #: Pieces before the dispersion is believed, and its highest value.
 _LEAST_PIECES = 30.0
 _MOST_DISPERSION = 10.0
+#: What is usual is worked out anew once so much of it is new.
+_WORTH_LEARNING = 0.02
 
 
 class Level(NamedTuple):
@@ -97,36 +99,50 @@ class Baseline(Struct, omit_defaults=True, kw_only=True):
             self.first = self.upto = start
         self.pending.append(Piece(start, end, hour, n, s, ss))
         chunk = tuning.chunk_s
-        if len(self.pending) > 1 and self.pending[-2].start // chunk != start // chunk:
-            self._merge(start // chunk - 1, chunk)
+        if len(self.pending) > 1 and (last := self.pending[-2].start // chunk) != start // chunk:
+            self._merge(last - 1, start // chunk - 1, chunk)
 
-    def _merge(self, before: int, chunk: int) -> None:
-        """Make one piece of all that lie in the same chunk and hour, for chunks before `before`."""
+    def _merge(self, after: int, before: int, chunk: int) -> None:
+        """Make one piece of all that lie in the same chunk and hour, for the chunks from `after` to below `before`.
+
+        Those below `after` have been merged already.
+        """
+        first = len(self.pending)
+        while first > 0 and self.pending[first - 1].start // chunk >= after:
+            first -= 1
         merged: list[Piece] = []
-        for piece in self.pending:
+        for piece in self.pending[first:]:
             last = merged[-1] if merged else None
             place = piece.start // chunk
             if last is not None and place < before and place == last.start // chunk and piece.hour == last.hour:
                 last.end, last.n, last.s, last.ss = piece.end, last.n + piece.n, last.s + piece.s, last.ss + piece.ss
             else:
                 merged.append(piece)
-        self.pending = merged
+        self.pending[first:] = merged
 
     def learn(self, now: int, tuning: Tuning) -> bool:
-        """Learn, after `add`, from what has waited long enough at event time `now`; whether there was anything."""
+        """Learn, after `add`, from what has waited long enough at event time `now`, if it is enough to matter.
+
+        Whether anything was learned.
+        """
         if not self.pending:
             return False
         limit = now - min(max((now - self.first) / 4.0, tuning.chunk_s), tuning.learn_delay_s)
-        due = 0
+        due, n = 0, 0
         for piece in self.pending:
             if (piece.start // tuning.chunk_s + 1) * tuning.chunk_s > limit:
                 break
             due += 1
-        if not due:
+            n += piece.n
+        if not due or n < _WORTH_LEARNING * self.n:
             return False
+        hours = {piece.hour for piece in self.pending[:due]}
         for piece in self.pending[:due]:
             self._absorb(piece, tuning)
         del self.pending[:due]
+        if self.n >= tuning.min_events and hours != {self.hour}:
+            self.hour = piece.hour
+            self._learn_rhythm(tuning)
         return True
 
     def _absorb(self, piece: Piece, tuning: Tuning) -> None:
@@ -144,9 +160,6 @@ class Baseline(Struct, omit_defaults=True, kw_only=True):
         for hour in (self.hours.setdefault(piece.hour, Hour()), self.week):
             hour.n += piece.n * weight
             hour.s += piece.s * weight
-        if piece.hour != self.hour:
-            self.hour = piece.hour
-            self._learn_rhythm(tuning)
 
     def _scale(self, tuning: Tuning) -> float:
         """What the sums of hours have to be multiplied with to be in events that are as good as new."""

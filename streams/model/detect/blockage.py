@@ -19,6 +19,7 @@ from streams.model.detect.watch import ALL, Counts, Watch, Watched
 
 MEASURE = Measure(
     kind="blockage",
+    measured="stopped",
     unit="share",
     shown=lambda share: share,
     points=True,
@@ -70,6 +71,11 @@ class BlockageDetector:
         self._step = max(self._patience // _PIECES // BUCKET_S, 1) * BUCKET_S
         self._undecided = {(item.segment, item.value): item for item in self.state.undecided}
 
+    @property
+    def incident(self) -> Incident | None:
+        """The open incident, as last told."""
+        return self._watch.told
+
     def feed(self, start: int, arrivals: int, stopped: int, pairs: Mapping[Pair, tuple[int, int]]) -> list[Incident]:
         """A settled bucket, once and in time order.
 
@@ -77,8 +83,10 @@ class BlockageDetector:
         been counted as stalled). `pairs`: the same two numbers for each segment pair.
         """
         here = {ALL: (arrivals, stopped), **pairs}
-        counts: dict[Pair, Counts] = {}
-        for pair in sorted({*here, *self._undecided}):
+        counts = {ALL: Counts(0, 0)}
+        until = start + BUCKET_S - self._patience
+        due = {pair for pair, waiting in self._undecided.items() if waiting.came and waiting.came[0].start < until}
+        for pair in sorted(here.keys() | due):
             came, bad = here.get(pair, (0, 0))
             if came > 0:
                 self._remember(pair, start, came)

@@ -125,6 +125,7 @@ def _rest(whole: Sum, parts: Mapping[str, Sum]) -> Sum:
 def _error(effect: Effect, all_before: Sum, all_now: Sum, variance: float) -> float:
     """Standard error of rate plus mix effect, the past being known far better than the present."""
     rate = effect.size * sqrt(variance / effect.n)
-    share = effect.n / all_now.n
+    # Journeys whose patience is over are counted evenly over a piece of time: of a pair it may be one more than of all.
+    share = min(effect.n / all_now.n, 1.0)
     off = abs((effect.before + effect.now) / 2.0 - (all_before.s / all_before.n + all_now.s / all_now.n) / 2.0)
     return sqrt(rate * rate + off * off * share * (1.0 - share) / all_now.n)

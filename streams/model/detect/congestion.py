@@ -13,6 +13,7 @@ from streams.model.detect.watch import Counts, Watch, Watched
 
 WAITS = Measure(
     kind="congestion",
+    measured="wait",
     unit="ms",
     shown=exp,
     points=False,
@@ -21,6 +22,7 @@ WAITS = Measure(
 )
 PILE_UP = Measure(
     kind="congestion",
+    measured="pile_up",
     unit="arrivals_per_departure",
     shown=lambda share: share / max(1.0 - share, 1e-9),
     points=False,
@@ -42,6 +44,11 @@ class WaitDetector:
     def state(self) -> Watched:
         """Everything it knows; hand it to a new detector to go on."""
         return self._watch.state
+
+    @property
+    def incident(self) -> Incident | None:
+        """The open incident, as last told."""
+        return self._watch.told
 
     def feed(self, start: int, waits: Counts, pairs: Mapping[Pair, Counts]) -> list[Incident]:
         """A settled bucket, once and in time order, of all and of each segment pair.
@@ -69,6 +76,11 @@ class PileUpDetector:
     def state(self) -> Watched:
         """Everything it knows; hand it to a new detector to go on."""
         return self._watch.state
+
+    @property
+    def incident(self) -> Incident | None:
+        """The open incident, as last told."""
+        return self._watch.told
 
     def feed(self, start: int, arrivals: int, departures: int, pairs: Mapping[Pair, tuple[int, int]]) -> list[Incident]:
         """A settled bucket, once and in time order.

@@ -1,4 +1,4 @@
-"""Drops: the share of negative events of a touchpoint rose."""
+"""Drops: the share of negative events of a touchpoint rose, or that of broken promises."""
 
 from collections.abc import Mapping
 
@@ -10,21 +10,29 @@ from streams.model.detect.lines import share_lines
 from streams.model.detect.tuning import Tuning
 from streams.model.detect.watch import Counts, Watch, Watched
 
-MEASURE = Measure(
+NEGATIVE = Measure(
     kind="drop",
+    measured="negative",
     unit="share",
     shown=lambda share: share,
     points=True,
     counts_bad=True,
     hurt=lambda n, bad, expected: bad - expected,
 )
+BROKEN = NEGATIVE._replace(measured="broken_promise")
 
 
 class DropDetector:
-    """Watches the share of negatives among the scored events of one touchpoint, and of each segment pair."""
+    """Watches the share of bad events at one touchpoint, and of each segment pair.
 
-    def __init__(self, tenant: str, touchpoint: str, tuning: Tuning, state: Watched | None = None) -> None:
-        self._watch = Watch(Place(tenant, touchpoint), MEASURE, share_lines, self._enough, tuning, state)
+    With the measure `NEGATIVE` these are the negative ones among the scored events, with `BROKEN` the broken promises
+    among those made: an experience may still be fair while the company has stopped keeping its word.
+    """
+
+    def __init__(
+        self, tenant: str, touchpoint: str, tuning: Tuning, state: Watched | None = None, measure: Measure = NEGATIVE
+    ) -> None:
+        self._watch = Watch(Place(tenant, touchpoint), measure, share_lines, self._enough, tuning, state)
         self._min_bad = tuning.min_bad
 
     @property
@@ -32,11 +40,14 @@ class DropDetector:
         """Everything it knows; hand it to a new detector to go on."""
         return self._watch.state
 
-    def feed(self, start: int, scored: int, negative: int, pairs: Mapping[Pair, tuple[int, int]]) -> list[Incident]:
-        """A settled bucket, once and in time order: scored and negative events of all, and of each segment pair."""
-        return self._watch.feed(
-            start, Counts(scored, negative), {pair: Counts(n, bad) for pair, (n, bad) in pairs.items()}
-        )
+    @property
+    def incident(self) -> Incident | None:
+        """The open incident, as last told."""
+        return self._watch.told
+
+    def feed(self, start: int, n: int, bad: int, pairs: Mapping[Pair, tuple[int, int]]) -> list[Incident]:
+        """A settled bucket, once and in time order: events and bad ones, of all and of each segment pair."""
+        return self._watch.feed(start, Counts(n, bad), {pair: Counts(*counts) for pair, counts in pairs.items()})
 
     def _enough(self, run: Run) -> bool:
         return run.total >= self._min_bad

@@ -12,7 +12,7 @@ import xxhash
 from msgspec import Struct
 from msgspec.structs import replace
 
-from schemas.incident import Cause, Incident, Kind, Unit
+from schemas.incident import Cause, Incident, Kind, Measured, Unit
 from schemas.slice import BUCKET_S
 from streams.model.detect.cusum import Run
 from streams.model.detect.lines import Lines
@@ -31,6 +31,7 @@ class Measure(NamedTuple):
     """How a kind of incident speaks about its level."""
 
     kind: Kind
+    measured: Measured
     unit: Unit
     #: A level (share, mean log wait) in the incident's unit.
     shown: Callable[[float], float]
@@ -122,8 +123,9 @@ class Open(Struct):
 def blank(measure: Measure, place: Place, pair: tuple[str, str], since: int, at: int, before: float) -> Incident:
     """A new incident about which nothing is known but its place and time; `Open.tell` fills in the rest."""
     return Incident(
-        id=identity(measure.kind, place, pair, since),
+        id=identity(measure.measured, place, pair, since),
         kind=measure.kind,
+        measure=measure.measured,
         tenant=place.tenant,
         touchpoint=place.touchpoint,
         following=place.following,
@@ -145,6 +147,6 @@ def blank(measure: Measure, place: Place, pair: tuple[str, str], since: int, at:
     )
 
 
-def identity(kind: Kind, place: Place, pair: tuple[str, str], since: int) -> str:
+def identity(measured: Measured, place: Place, pair: tuple[str, str], since: int) -> str:
     """The id of an incident: 16 hexadecimal digits, the same after a restart."""
-    return xxhash.xxh3_64_hexdigest("\x1f".join((kind, *place, *pair, str(since))).encode())
+    return xxhash.xxh3_64_hexdigest("\x1f".join((measured, *place, *pair, str(since))).encode())

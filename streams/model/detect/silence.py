@@ -22,6 +22,7 @@ from streams.model.detect.tuning import Tuning
 
 MEASURE = Measure(
     kind="silence",
+    measured="rate",
     unit="per_s",
     shown=lambda rate: rate,
     points=False,

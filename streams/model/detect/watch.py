@@ -74,8 +74,13 @@ class Watch:
         self._enough = enough
         self._tuning = tuning
         self._series: dict[Pair, Series] = {(item.segment, item.value): item for item in self.state.series}
-        # Lines by pair with the hour they hold for: they change with it and with what was learned.
-        self._lines: dict[Pair, tuple[int, Lines | None]] = {}
+        # Lines by pair and the hour they hold for; what is learned changes them.
+        self._lines: dict[Pair, dict[int, Lines | None]] = {}
+
+    @property
+    def told(self) -> Incident | None:
+        """The open incident, as last told."""
+        return self.state.incident.told if self.state.incident is not None else None
 
     def feed(self, start: int, everything: Counts, pairs: Mapping[Pair, Counts]) -> list[Incident]:
         """Take in the settled bucket that starts at `start` (epoch seconds) and give what there is to tell.
@@ -113,14 +118,12 @@ class Watch:
         return series
 
     def _lines_of(self, pair: Pair, series: Series, hour: int) -> Lines | None:
-        known = self._lines.get(pair)
-        if known is not None and known[0] == hour:
-            return known[1]
-        pairs = len(self._series) - (ALL in self._series)
-        part = 1.0 if not pairs else 0.5 if pair == ALL else 0.5 / pairs
-        lines = self._make(series.baseline, hour, part, self._tuning)
-        self._lines[pair] = (hour, lines)
-        return lines
+        known = self._lines.setdefault(pair, {})
+        if hour not in known:
+            pairs = len(self._series) - (ALL in self._series)
+            part = 1.0 if not pairs else 0.5 if pair == ALL else 0.5 / pairs
+            known[hour] = self._make(series.baseline, hour, part, self._tuning)
+        return known[hour]
 
     def _test(self, pair: Pair, series: Series, start: int, hour: int, counts: Counts) -> Iterator[_Alarm]:
         lines = self._lines_of(pair, series, hour)
