@@ -24,7 +24,7 @@ TOPIC = topics.SLICES.name
 #: Messages applied between two checkpoints of the state, at most (but for the last batch). A short log takes fewer:
 #: ingest would wait for room in it.
 MOST_WAITING = 5_000
-MOST_WAITING_PACED = 3_000
+MOST_WAITING_PACED = 6_000
 #: How often the state is stored and the position acknowledged; incidents are published at every checkpoint. Seconds.
 STORE_EVERY_S = 10.0
 #: Messages applied before others get their turn: a settled bucket is seen by every detector.

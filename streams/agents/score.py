@@ -28,7 +28,7 @@ TOPIC = topics.SLICES.name
 #: Slices applied between two checkpoints, at most (but for the last batch). A short log takes fewer: ingest would wait
 #: for room in it.
 MOST_WAITING = 5_000
-MOST_WAITING_PACED = 3_000
+MOST_WAITING_PACED = 6_000
 #: How often the longer windows are published, seconds.
 WHOLE_EVERY_S = 10.0
 #: A look at offset n gives its rows versions from n * 2^24: room for 16 million rows, and for offsets to 5 * 10^11.

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, Producer
 
 from schemas.errors import StopProcess
 from streams.runtime import clients
-from streams.runtime.pacing import Pacer
+from streams.runtime.pacing import SOLE_WRITER_BUDGET_BYTES, Pacer
 from streams.runtime.settings import Settings
 from streams.runtime.waiting import WAITS
 
@@ -28,12 +28,18 @@ class Outbox:
     """
 
     def __init__(self, settings: Settings, readers: dict[str, Sequence[str]]) -> None:
-        """`readers` names the consumer groups of each topic that a short log has to wait for, as long as it takes."""
+        """`readers` names the consumer groups of each topic that a short log has to wait for, as long as it takes.
+
+        The cluster with the short log has one worker, and these topics no other writer.
+        """
         # Without pacing nobody needs the reports of messages that arrived.
         only_errors = {"delivery.report.only.error": not settings.kafka_paced, "message.timeout.ms": 0}
         self._active = clients.producer(settings, **only_errors)
         self._resting = clients.producer(settings, **only_errors)
-        self._pacers = {topic: Pacer(settings, topic, groups, patience_s=inf) for topic, groups in readers.items()}
+        self._pacers = {
+            topic: Pacer(settings, topic, groups, SOLE_WRITER_BUDGET_BYTES, patience_s=inf)
+            for topic, groups in readers.items()
+        }
         self._paced = settings.kafka_paced
         self._failed: KafkaError | None = None
 

@@ -18,6 +18,8 @@ from streams.runtime.waiting import WAITS
 
 #: Two writers of one topic fit with room to spare into the 5 MiB that the embedded cluster keeps of a partition.
 DEFAULT_BUDGET_BYTES = 2 * 1024 * 1024
+#: For a topic that nobody else writes to.
+SOLE_WRITER_BUDGET_BYTES = 4 * 1024 * 1024
 #: What a record costs in the log beside key, value and headers, if it travels in a batch of its own. Bytes.
 RECORD_OVERHEAD_BYTES = 80
 #: How often the committed offsets are asked for while waiting, and how long readers may stand still. Seconds.
@@ -150,4 +152,4 @@ class Pacer:
         return {each.partition: each.offset for each in answer if each.error is None and each.offset >= 0}
 
 
-__all__ = ["DEFAULT_BUDGET_BYTES", "Pacer"]
+__all__ = ["DEFAULT_BUDGET_BYTES", "SOLE_WRITER_BUDGET_BYTES", "Pacer"]
