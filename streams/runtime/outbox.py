@@ -1,7 +1,7 @@
 """What the agents publish: through librdkafka, every delivery checked, and flushed without stopping the stream."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import inf
 from typing import Any
 
@@ -17,8 +17,8 @@ from streams.runtime.waiting import WAITS
 _FULL_WAIT_S = 0.005
 #: Takes the partition from the key (RD_KAFKA_PARTITION_UA).
 _OF_THE_KEY = -1
-#: Messages published between two looks at the readers of a short log.
-_PACED_STEP = 200
+#: What is published between two looks at the readers of a short log: messages, and bytes of keys and values.
+_PACED_STEP, _PACED_STEP_BYTES = 200, 128 * 1024
 
 
 class Outbox:
@@ -56,9 +56,7 @@ class Outbox:
         """
         producer = producer or self._active
         pacer = self._pacers.get(topic) if self._paced else None
-        step = _PACED_STEP if pacer is not None else max(len(messages), 1)
-        for start in range(0, len(messages), step):
-            chunk = messages[start : start + step]
+        for chunk in _steps(messages) if pacer is not None else [messages] if messages else []:
             if pacer is not None:
                 if pacer.full:
                     await asyncio.to_thread(pacer.wait, self._poll)
@@ -122,6 +120,20 @@ class Outbox:
         """Raises StopProcess if a delivery has failed."""
         if self._failed is not None:
             raise StopProcess(f"a result could not be delivered to Kafka: {self._failed.str()}")
+
+
+def _steps(messages: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """The messages in pieces that a short log has room for."""
+    chunk: list[dict[str, Any]] = []
+    size = 0
+    for message in messages:
+        chunk.append(message)
+        size += _size(message["key"], message["value"])
+        if len(chunk) >= _PACED_STEP or size >= _PACED_STEP_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def _by_partition(messages: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
