@@ -114,7 +114,7 @@ def test_on_the_embedded_kafka_the_worker_waits_for_its_readers_and_does_not_end
     with running(settings) as group, Feed(group.run.kafka) as feed:
         worker, sink = group.child("worker"), group.child("sink")
         sink.suspend()
-        feed.send(20_000)
+        feed.send(60_000)
         eventually(lambda: "waits" in group.not_ready("worker-1"), 40, group)
         assert "for the readers: " in group.not_ready("worker-1")
         eventually(lambda: _waited(group, "worker-1", "readers") > 9, 30, group)
