@@ -13,7 +13,18 @@ from confluent_kafka import TopicPartition
 
 from bench.clusters import Cluster
 from bench.collect import Collector, Merged, events, merged, plain_events
-from bench.contestants import BATCH, COUNTS, DONE, IDS_TABLE, OUTPUT_TOPIC, READY, SHORT_TOPIC, STATELESS, SUMS_TABLE
+from bench.contestants import (
+    BATCH,
+    COUNTS,
+    DONE,
+    IDS_TABLE,
+    NO_JOURNEYS,
+    OUTPUT_TOPIC,
+    READY,
+    SHORT_TOPIC,
+    STATELESS,
+    SUMS_TABLE,
+)
 from bench.feed import Cell, Feed
 from bench.process import Contestant, Usage, start
 from schemas import topics
@@ -67,8 +78,9 @@ BY_HAND = Kind("b", "the same work by hand, without Faust", ("-m", "bench.contes
 STATE_FREE = Kind(
     "b-stateless", "by hand, without state and checkpoints", ("-m", "bench.contestants.by_hand", STATELESS)
 )
+JOURNEY_FREE = Kind("b-no-journeys", "by hand, without journeys", ("-m", "bench.contestants.by_hand", NO_JOURNEYS))
 MINIMAL = Kind("c", "by hand, decode + x + sums only", ("-m", "bench.contestants.minimal"))
-KINDS = (OWN, GUIDE, GUIDE_LESS, BY_HAND, STATE_FREE, MINIMAL)
+KINDS = (OWN, GUIDE, GUIDE_LESS, BY_HAND, STATE_FREE, JOURNEY_FREE, MINIMAL)
 
 
 @dataclass(slots=True)
@@ -118,7 +130,7 @@ def run(kind: Kind, cluster: Cluster, settings: Settings, number: int, limit_s: 
     for line in contestant.lines:
         if line.startswith(BATCH):
             batch = float(line.removeprefix(BATCH))
-    slices: Merged = merged(newest) if kind in (OWN, BY_HAND, STATE_FREE) else {}
+    slices: Merged = merged(newest) if kind in (OWN, BY_HAND, STATE_FREE, JOURNEY_FREE) else {}
     counts = events(slices) if slices else plain_events(newest) if kind is MINIMAL else _printed_counts(contestant)
     return Result(
         kind,

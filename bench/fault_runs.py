@@ -5,19 +5,19 @@ from math import log
 from statistics import median
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
 from bench import faults
 from bench.delays import Random
 from bench.report import table
+from schemas.corridor import CorridorMap, Duration, Label, Touchpoint, Transition
 from schemas.incident import Incident
 from schemas.slice import BUCKET_S
-from streams.model.detect.blockage import BlockageDetector, Blocked
-from streams.model.detect.congestion import PileUpDetector, WaitDetector
+from schemas.transition import GOAL, STALLED, START
 from streams.model.detect.cusum import Line, Run, mean_line, share_line
+from streams.model.detect.settled import Settled, Went
+from streams.model.detect.tenant import Detectors, Rules
 from streams.model.detect.tuning import Tuning
-from streams.model.detect.watch import ALL, Watched
 
 TUNING = Tuning()
 #: The detectors learn for so many days, so many times; each run begins with one of those states.
@@ -26,7 +26,17 @@ LEARNED_STATES = 3
 #: A run lasts 80 minutes; the fault comes in the middle.
 RUN_S = 4800
 PAIR = ("carrier", faults.FAULTY)
-Saved = tuple[bytes, bytes, bytes]
+Saved = tuple[tuple[bytes, bytes], ...]
+_LABEL = Label("a", "a")
+MAP = CorridorMap(
+    "bench",
+    _LABEL,
+    (
+        Touchpoint("a", _LABEL, "web", "before", patience=Duration(faults.PATIENCE_S)),
+        Touchpoint("b", _LABEL, "web", "during", goal=True),
+    ),
+    transitions=(Transition("a", "b"),),
+)
 
 
 class Fault(NamedTuple):
@@ -51,29 +61,38 @@ class Outcome(NamedTuple):
     false_alarm: bool
 
 
-class _Detectors:
-    """The three detectors of the simulated touchpoint."""
+def _detectors(saved: Saved = ()) -> Detectors:
+    """All that the detect agent runs for a tenant with this corridor."""
+    detectors = Detectors("default", Rules(MAP))
+    for name, state in saved:
+        detectors.restore(name, state)
+    return detectors
 
-    def __init__(self, saved: Saved | None = None) -> None:
-        wait, block, pile = saved or (None, None, None)
-        read = msgspec.msgpack.decode
-        self.wait = WaitDetector("default", "a", "b", TUNING, wait and read(wait, type=Watched))
-        self.block = BlockageDetector("default", "a", faults.PATIENCE_S, TUNING, block and read(block, type=Blocked))
-        self.pile = PileUpDetector("default", "a", TUNING, pile and read(pile, type=Watched))
 
-    def feed(self, bucket: faults.Bucket) -> list[Incident]:
-        """Everything the three have to tell of a bucket."""
-        waits, ends, flow = dict(bucket.waits), dict(bucket.ends), dict(bucket.flow)
-        return [
-            *self.wait.feed(bucket.start, waits.pop(ALL), waits),
-            *self.block.feed(bucket.start, *ends.pop(ALL), ends),
-            *self.pile.feed(bucket.start, *flow.pop(ALL), flow),
+def _settled(bucket: faults.Bucket) -> Settled:
+    """The bucket as the detect agent has it: who came, who went on after what wait, and who stalled."""
+    went = []
+    for pair, waits in bucket.waits.items():
+        came, stopped = bucket.ends[pair]
+        resumed = waits.n + stopped - bucket.flow[pair][1]
+        went += [
+            Went(START, "a", *pair, n=came),
+            Went(
+                "a",
+                "b",
+                *pair,
+                n=waits.n,
+                resumed=resumed,
+                wait_n=waits.n,
+                wait_log_sum=waits.s,
+                wait_log_sum2=waits.ss,
+            ),
+            Went("a", STALLED, *pair, n=stopped),
+            Went("b", GOAL, *pair, n=waits.n),
         ]
-
-    def saved(self) -> Saved:
-        """What to begin another one with."""
-        wait, block, pile = (msgspec.msgpack.encode(each.state) for each in (self.wait, self.block, self.pile))
-        return wait, block, pile
+    return Settled(
+        bucket.start, [], sorted(went, key=lambda way: (way.touchpoint, way.following, way.segment, way.value))
+    )
 
 
 def _faults() -> tuple[Fault, ...]:
@@ -92,10 +111,10 @@ def corridor(runs: int, monday: int, random: Random, tell: Callable[[str], None]
     learned = []
     for index in range(LEARNED_STATES):
         tell(f"corridor: learning {index + 1} of {LEARNED_STATES}")
-        detectors = _Detectors()
+        detectors = _detectors()
         for bucket in faults.usual(monday, LEARNED_DAYS * 86_400, random):
-            detectors.feed(bucket)
-        learned.append(detectors.saved())
+            detectors.feed(_settled(bucket))
+        learned.append(tuple(detectors.changed()))
     start = monday + LEARNED_DAYS * 86_400
     rows = []
     for fault in _faults():
@@ -111,8 +130,8 @@ def corridor(runs: int, monday: int, random: Random, tell: Callable[[str], None]
 def _run(fault: Fault, learned: Saved, start: int, random: Random) -> Outcome:
     at = start + RUN_S // 2
     buckets = list(faults.journeys(start, RUN_S, at, fault.wait_factor, fault.goes_on, random))
-    detectors = _Detectors(learned)
-    told = [message for bucket in buckets for message in detectors.feed(bucket) if message.version == 1]
+    detectors = _detectors(learned)
+    told = [message for bucket in buckets for message in detectors.feed(_settled(bucket)) if message.version == 1]
     if not fault.kind:
         return Outcome(None, None, None, False, bool(told))
     piles = [message.detected_at - at for message in told if message.measure == "pile_up"]
@@ -141,7 +160,9 @@ def _optimal(fault: Fault, buckets: list[faults.Bucket]) -> Iterator[int]:
 
 
 def _named(message: Incident) -> bool:
-    """Whether its first message names the faulty segment, as its own or as the first cause."""
+    """Whether its first message names the place, and the faulty segment as its own or as the first cause."""
+    if (message.touchpoint, message.following) != ("a", "b" if message.kind == "congestion" else ""):
+        return False
     if (message.segment, message.segment_value) == PAIR:
         return True
     return not message.segment and [(cause.segment, cause.value) for cause in message.causes[:1]] == [PAIR]

@@ -9,8 +9,9 @@ DONE = "bench done"
 BATCH = "bench batch"
 COUNTS = "bench counts"
 
-#: Argument of the loop by hand.
+#: Arguments of the loop by hand.
 STATELESS = "--stateless"
+NO_JOURNEYS = "--no-journeys"
 
 #: The first part of the events, for the contestants that are too slow for all of them, and where their results go.
 SHORT_TOPIC = "bench.short"

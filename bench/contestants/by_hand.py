@@ -3,23 +3,28 @@
 Same model, same outputs, same state, same discipline: every 0.5 s results are flushed, then state, then the offsets
 are committed. What the worker is slower than this is the price of Faust and asyncio.
 
-With `--stateless` it writes no state and waits for nothing: what it is faster then is the price of being exact.
+With `--stateless` it writes no state and waits for nothing: what it is faster then is the price of being exact. With
+`--no-journeys` it follows no journey and counts no transition; ids for duplicates are kept all the same.
 """
 
 import signal
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from bench.contestants import BATCH, READY, STATELESS
+from bench.contestants import BATCH, NO_JOURNEYS, READY, STATELESS
 from schemas import topics
 from schemas.errors import StopProcess
 from schemas.loader import load_map
 from streams.model.ingest import Ingest
+from streams.model.journey import Journeys
+from streams.model.journey_rules import Contact
+from streams.model.journey_state import JourneyKey, JourneyState, pack
 from streams.runtime import clients
 from streams.runtime.partitioner import partitioner
 from streams.runtime.settings import Settings, load_settings
@@ -41,12 +46,24 @@ class Record(NamedTuple):
     headers: list[tuple[str, bytes | None]]
 
 
+class Uninterested(Journeys):
+    """Lets journeys go by."""
+
+    def add(self, key: JourneyKey, state: JourneyState, contact: Contact, watermark: float) -> None:
+        """Nothing is remembered of a contact."""
+
+    def pack(self, state: JourneyState) -> bytes:
+        """What is left: the ids of the newest events."""
+        return pack(state)
+
+
 class Loop:
     """The partitions this process owns."""
 
-    def __init__(self, settings: Settings, stateless: bool) -> None:
+    def __init__(self, settings: Settings, options: Sequence[str]) -> None:
         self._settings = settings
-        self._stateless = stateless
+        self._stateless = STATELESS in options
+        self._journeys = NO_JOURNEYS not in options
         self._corridor = load_map(settings.map)
         metadata = clients.admin(settings).list_topics(timeout=30).topics
         self._partition_of = partitioner(len(metadata[topics.EVENTS.name].partitions))
@@ -64,6 +81,8 @@ class Loop:
     def _assigned(self, _consumer: Consumer, places: list[TopicPartition]) -> None:
         for partition in {place.partition for place in places}:
             owned = self._partitions[partition] = Ingest(partition, self._corridor, self._partition_of)
+            if not self._journeys:
+                owned._tracker = Uninterested(self._corridor, owned._transitions)
             for key, value in read_back(self._settings, topics.STATE_INGEST.name, partition).items():
                 owned.restore(key, value)
         print(READY, flush=True)
@@ -151,7 +170,7 @@ def flush(producer: Producer) -> None:
         raise StopProcess("Kafka does not take the results")
 
 
-def run(settings: Settings, stateless: bool) -> None:
+def run(settings: Settings, options: Sequence[str]) -> None:
     """Until SIGTERM."""
     running = True
 
@@ -160,7 +179,7 @@ def run(settings: Settings, stateless: bool) -> None:
         running = False
 
     signal.signal(signal.SIGTERM, stop)
-    loop = Loop(settings, stateless)
+    loop = Loop(settings, options)
     due = time.monotonic() + settings.checkpoint_interval
     while running:
         messages = loop.consumer.consume(POLL_RECORDS, POLL_S)
@@ -174,4 +193,4 @@ def run(settings: Settings, stateless: bool) -> None:
 
 
 if __name__ == "__main__":
-    run(load_settings(), sys.argv[1:] == [STATELESS])
+    run(load_settings(), sys.argv[1:])
