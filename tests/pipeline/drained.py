@@ -44,7 +44,7 @@ def _idle(settings: Settings) -> bool:
         reader.close()
 
 
-def wait_until_drained(settings: Settings, timeout_s: float = 420.0) -> None:
+def wait_until_drained(settings: Settings, timeout_s: float = 900.0) -> None:
     """Return when every event has become its results and every result is in ClickHouse.
 
     Looked at in the order of the flow: what stands behind a stage without lag has been published completely.

@@ -110,14 +110,14 @@ def test_a_sink_that_stands_still_lets_nobody_grow(local_kafka: LocalKafka, tmp_
 @slow
 @pytest.mark.timeout(300)
 def test_on_the_embedded_kafka_the_worker_waits_for_its_readers_and_does_not_end(tmp_path: Path) -> None:
-    settings = own_settings("embedded", tmp_path, stall_timeout=3.0)
+    settings = own_settings("embedded", tmp_path, stall_timeout=8.0)
     with running(settings) as group, Feed(group.run.kafka) as feed:
         worker, sink = group.child("worker"), group.child("sink")
         sink.suspend()
-        feed.send(60_000)
+        feed.send(32_000)
         eventually(lambda: "waits" in group.not_ready("worker-1"), 40, group)
         assert "for the readers: " in group.not_ready("worker-1")
-        eventually(lambda: _waited(group, "worker-1", "readers") > 9, 30, group)
+        eventually(lambda: _waited(group, "worker-1", "readers") > 16, 60, group)
         _bounded(worker, sink)
         sink.resume()
         eventually(lambda: not group.not_ready("worker-1"), 40, group)

@@ -85,12 +85,25 @@ def _threshold(mean_falls: float, correction: float) -> float:
 
 def _log_zeta(d: float) -> float:
     """ln E exp(-overshoot) of the log-likelihood walk of a normal mean shifted by d standard deviations."""
-    if d < 0.5:
+    if d < _SMALL_SHIFT:
         return -0.583 * d
+    place = (d - _SMALL_SHIFT) / _SHIFT_STEP
+    below = int(place)
+    if below + 1 >= len(_TAILS):
+        return log(2.0 / (d * d)) - _tail(d)
+    part = place - below
+    return log(2.0 / (d * d)) - (1.0 - part) * _TAILS[below] - part * _TAILS[below + 1]
+
+
+def _tail(d: float) -> float:
     # Further terms are below 1e-14.
     terms = int((16.0 / d) ** 2) + 1
-    tail = sum(erfc(d * sqrt(n / 8.0)) / n for n in range(1, terms + 1))
-    return log(2.0 / (d * d)) - tail
+    return sum(erfc(d * sqrt(n / 8.0)) / n for n in range(1, terms + 1))
+
+
+#: `_tail` from the smallest shift on, between which it is interpolated: for small ones it takes a thousand terms.
+_SMALL_SHIFT, _SHIFT_STEP = 0.5, 0.02
+_TAILS = tuple(_tail(_SMALL_SHIFT + _SHIFT_STEP * step) for step in range(200))
 
 
 class Run(Struct):

@@ -83,7 +83,7 @@ class Open(Struct):
         self.n += n
         self.s += s
         self.expected += n * lines.level
-        proven = self.back.add(start, n, s, lines.back[self.line])
+        proven = self.back.add(start, n, s, lines.back(self.line))
         self.back_expected = self.back_expected + n * lines.level if self.back.since >= 0 else 0.0
         return proven and start + BUCKET_S - self.back.since >= tuning.recovery_hold_s
 

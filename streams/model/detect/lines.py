@@ -19,8 +19,8 @@ class Lines(NamedTuple):
     #: The usual share or mean log wait.
     level: float
     up: tuple[Line | None, ...]
-    #: For each line of `up`, the line that rises once things are as usual again.
-    back: tuple[Line, ...]
+    #: Of each line of `up`, by its place there, the line that rises once things are as usual again.
+    back: Callable[[int], Line]
     #: s of n events is cut to n level +- (n reach + sqrt(n) spread), so that a few absurd waits prove nothing.
     reach: float = float("inf")
     spread: float = 0.0
@@ -45,7 +45,6 @@ def share_lines(baseline: Baseline, hour: int, part: float, tuning: Tuning) -> L
     if level.value > _HIGHEST_SHARE:
         return None
     up: list[Line | None] = []
-    back: list[Line] = []
     for ratio, weight in zip(tuning.share_ratios, tuning.line_weights, strict=True):
         gamma = _gamma(baseline, part * weight, tuning)
 
@@ -54,9 +53,12 @@ def share_lines(baseline: Baseline, hour: int, part: float, tuning: Tuning) -> L
             return share_line(p0, worse(p0, ratio), gamma)
 
         up.append(_armed(line, log(ratio), level.variance, dispersion))
-        usual = share_line(level.value, worse(level.value, min(ratio, tuning.recovery_ratio)), gamma)
-        back.append(damped(reverse(usual, log(tuning.recovery_odds)), dispersion))
-    return Lines(level.value, tuple(up), tuple(back))
+
+    def back(index: int) -> Line:
+        still = worse(level.value, min(tuning.share_ratios[index], tuning.recovery_ratio))
+        return damped(reverse(share_line(level.value, still, 1.0), log(tuning.recovery_odds)), dispersion)
+
+    return Lines(level.value, tuple(up), back)
 
 
 def wait_lines(baseline: Baseline, hour: int, part: float, tuning: Tuning) -> Lines | None:
@@ -65,7 +67,6 @@ def wait_lines(baseline: Baseline, hour: int, part: float, tuning: Tuning) -> Li
         return None
     level, dispersion = baseline.level(hour, tuning), baseline.dispersion
     up: list[Line | None] = []
-    back: list[Line] = []
     for ratio, weight in zip(tuning.wait_ratios, tuning.line_weights, strict=True):
         gamma = _gamma(baseline, part * weight, tuning)
 
@@ -73,10 +74,13 @@ def wait_lines(baseline: Baseline, hour: int, part: float, tuning: Tuning) -> Li
             return mean_line(level.value + move, level.sigma, shift, gamma)
 
         up.append(_armed(line, log(ratio), level.variance, dispersion))
-        usual = mean_line(level.value, level.sigma, log(min(ratio, tuning.recovery_ratio)), gamma)
-        back.append(damped(reverse(usual, log(tuning.recovery_odds)), dispersion))
+
+    def back(index: int) -> Line:
+        shift = log(min(tuning.wait_ratios[index], tuning.recovery_ratio))
+        return damped(reverse(mean_line(level.value, level.sigma, shift, 1.0), log(tuning.recovery_odds)), dispersion)
+
     reach = log(max(tuning.wait_ratios))
-    return Lines(level.value, tuple(up), tuple(back), reach, _MOST_ERRORS * level.sigma)
+    return Lines(level.value, tuple(up), back, reach, _MOST_ERRORS * level.sigma)
 
 
 def _gamma(baseline: Baseline, part: float, tuning: Tuning) -> float:
