@@ -70,7 +70,14 @@ CORRIDOR = Topic(
     cleanup="compact,delete",
 )
 STATE_INGEST = Topic("corredor.state.ingest", "kind and key", "changelog of the ingest agent", cleanup="compact")
-STATE_DETECT = Topic("corredor.state.detect", "kind and key", "changelog of the detect agent", cleanup="compact")
+STATE_DETECT = Topic(
+    "corredor.state.detect",
+    "kind and key",
+    "changelog of the detect agent",
+    cleanup="compact",
+    # A place with hundreds of segment pairs, each with what is usual in every hour of the week.
+    max_message_bytes=8 * 1024 * 1024,
+)
 
 #: Read by the sinks, written to ClickHouse.
 RESULTS = (SCORED, REJECTED, SLICES, SCORES, JOURNEYS, INCIDENTS, CORRIDOR)

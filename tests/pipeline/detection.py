@@ -70,7 +70,7 @@ def _expected(settings: Settings, corridor: CorridorMap) -> tuple[Incidents, lis
 def _state(detection: Detection) -> dict[str, Any]:
     """Everything it would tell from now on depends on this."""
     return {
-        name: {watching: msgspec.json.encode(each.state) for watching, each in tenant.detectors._detectors.items()}
+        name: {watching: msgspec.to_builtins(each.state) for watching, each in tenant.detectors._detectors.items()}
         for name, tenant in detection._tenants.items()
     }
 

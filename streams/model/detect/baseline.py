@@ -97,7 +97,7 @@ class Baseline(Struct, omit_defaults=True, kw_only=True):
         """Take in a bucket. It is kept as it is for one to two pieces' time, then merged with its neighbours."""
         if self.first < 0:
             self.first = self.upto = start
-        self.pending.append(Piece(start, end, hour, n, s, ss))
+        self.pending.append(Piece(start, end, hour, n, float(s), float(ss)))
         chunk = tuning.chunk_s
         if len(self.pending) > 1 and (last := self.pending[-2].start // chunk) != start // chunk:
             self._merge(last - 1, start // chunk - 1, chunk)

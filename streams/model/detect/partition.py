@@ -122,9 +122,9 @@ class Detection:
             self._changed[_WAITING + key] = value
 
     def take_told(self) -> list[Incident]:
-        """What there is to publish."""
-        told, self.told = self.told, []
-        return told
+        """What there is to publish: of each incident the newest message."""
+        told, self.told = {incident.id: incident for incident in self.told}, []
+        return list(told.values())
 
     def take_corridor(self) -> list[Standing | Way]:
         """Importance, priority and drift of one tenant of which the last minute has not been told; the oldest first.

@@ -191,6 +191,8 @@ class Watch:
             series.baseline.skip(now)
             for run in series.runs:
                 run.clear()
+        # What was learned has aged meanwhile.
+        self._lines.clear()
 
     def _causes(self, incident: Open) -> tuple[Cause, ...]:
         """What explains the change of all events; while the whole is not known, nothing."""
