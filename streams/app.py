@@ -314,8 +314,9 @@ def _agent(
     fail: Callable[[BaseException], None],
 ) -> Callable[[Any], Awaitable[None]]:
     async def apply(batch: Any) -> None:
-        async with checkpoint.gate:
-            await task.apply(batch.topic, batch.partition, batch.value)
+        for start in range(0, len(batch.value), task.at_once):
+            async with checkpoint.gate:
+                await task.apply(batch.topic, batch.partition, batch.value[start : start + task.at_once])
 
     async def agent(stream: Any) -> None:
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
@@ -27,8 +28,8 @@ MOST_WAITING = 5_000
 MOST_WAITING_PACED = 6_000
 #: How often the state is stored and the position acknowledged; incidents are published at every checkpoint. Seconds.
 STORE_EVERY_S = 10.0
-#: Messages applied before others get their turn: a settled bucket is seen by every detector.
-_AT_ONCE = 500
+#: How long buckets are settled before others get their turn, seconds.
+_TURN_S = 0.05
 _encode = msgspec.json.Encoder().encode
 
 
@@ -47,6 +48,9 @@ class _Owned:
 
 class DetectTask:
     """The partitions of the detect agent that this worker owns."""
+
+    #: A checkpoint may come between any two messages, and should not wait for what thousands of them settle.
+    at_once = 200
 
     def __init__(self, settings: Settings, corridor: CorridorMap, origins: Sequence[str]) -> None:
         """`origins` names the lanes before the slices, `topic/partition`."""
@@ -95,12 +99,18 @@ class DetectTask:
         owned = self._partitions.get(partition)
         if owned is None:
             return
-        for start in range(0, len(records), _AT_ONCE):
-            with self._lock:
-                for record in records[start : start + _AT_ONCE]:
-                    if record.value is not None and record.key is not None:
-                        owned.detection.apply(record.offset, record.key, record.value)
-            await asyncio.sleep(0)
+        detection, turn = owned.detection, time.monotonic() + _TURN_S
+        for record in records:
+            if record.value is not None and record.key is not None:
+                with self._lock:
+                    detection.apply(record.offset, record.key, record.value)
+                    more = detection.settle()
+                while more:
+                    if time.monotonic() > turn:
+                        await asyncio.sleep(0)
+                        turn = time.monotonic() + _TURN_S
+                    with self._lock:
+                        more = detection.settle()
         owned.detection.applied = max(owned.detection.applied, records[-1].offset)
         self._waiting += len(records)
 

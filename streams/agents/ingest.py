@@ -1,6 +1,7 @@
 """The ingest agent: batches of events to the model, what they led to out to Kafka."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -29,6 +30,9 @@ LANES = (topics.EVENTS.name, topics.REKEYED.name)
 
 class IngestTask:
     """The partitions of the ingest agent that this worker owns."""
+
+    #: Records applied before a checkpoint may come: whole batches.
+    at_once = sys.maxsize
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """The score agent: slices of all partitions to rolling window scores."""
 
 import asyncio
+import sys
 import threading
 import time
 from collections import Counter
@@ -53,6 +54,9 @@ def _replaces(kept: bytes, later: bytes) -> bool:
 
 class ScoreTask:
     """The partitions of the score agent that this worker owns. Its state is what the slices topic says."""
+
+    #: Records applied before a checkpoint may come: whole batches.
+    at_once = sys.maxsize
 
     def __init__(self, settings: Settings, corridor: CorridorMap, origins: Sequence[str]) -> None:
         """`origins` names the lanes before the slices, `topic/partition`."""

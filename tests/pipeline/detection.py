@@ -57,8 +57,10 @@ def _expected(settings: Settings, corridor: CorridorMap) -> tuple[Incidents, lis
             whole, interrupted = Detection(corridor, origins), Detection(corridor, origins)
             interrupted.restore(read_back(settings, topics.STATE_DETECT.name, partition))
             for offset, key, value in log:
-                whole.apply(offset, key, value)
-                interrupted.apply(offset, key, value)
+                for each in (whole, interrupted):
+                    each.apply(offset, key, value)
+                    while each.settle():
+                        pass
             incidents |= {incident.id: incident for incident in whole.take_told()}
             if _state(whole) != _state(interrupted):
                 wrong.append(f"{topics.STATE_DETECT.name}/{partition} is not the state of an undisturbed run")

@@ -95,6 +95,9 @@ class Detection:
         #: Slices that wait in the changelog.
         self._stored: set[bytes] = set()
         self._settled_until = 0
+        #: Up to where all lanes have come, and the buckets before that which are not settled yet, the latest first.
+        self._until = 0.0
+        self._due: list[int] = []
         #: The offset of the last message applied.
         self.applied = -1
         #: Incidents since the last `take_told`.
@@ -103,13 +106,14 @@ class Detection:
         self.too_late = 0
 
     def apply(self, offset: int, key: bytes, value: bytes) -> None:
-        """Take in a message; one that was applied before is skipped."""
+        """Take in a message; one that was applied before is skipped. Then call `settle` until it says no."""
         if offset <= self.applied:
             return
         self.applied = offset
         if value.startswith(_PROGRESS):
             self._lanes.note(_progress(value))
-            self._settle()
+            self._until = inf if self._lanes.surely_idle() else self._lanes.complete()
+            self._due = sorted((start for start in self._waiting if start + BUCKET_S <= self._until), reverse=True)
             return
         head = _head(value)
         if head.bucket < self._settled_until:
@@ -149,10 +153,13 @@ class Detection:
 
     # -- settling ------------------------------------------------------------------------------------------------
 
-    def _settle(self) -> None:
-        """Feed the buckets that every lane has passed; all of them once nothing is expected at all."""
-        until = inf if self._lanes.surely_idle() else self._lanes.complete()
-        for start in sorted(start for start in self._waiting if start + BUCKET_S <= until):
+    def settle(self) -> bool:
+        """Feed the next bucket that every lane has passed (any, once nothing is expected at all); whether more are due.
+
+        One by one: a replay of sparse history passes thousands at once, and others want their turn.
+        """
+        if self._due:
+            start = self._due.pop()
             waiting = self._waiting.pop(start)
             for tenant, bucket in settle(start, map(_slice, waiting.values())).items():
                 self.told += self._feed(tenant, bucket, _pack(bucket))
@@ -164,8 +171,9 @@ class Detection:
                 else:
                     self._changed.pop(stored, None)
             self._settled_until = start + BUCKET_S
-        if until < inf:
-            self._settled_until = max(self._settled_until, int(until // BUCKET_S) * BUCKET_S)
+        if not self._due and self._until < inf:
+            self._settled_until = max(self._settled_until, int(self._until // BUCKET_S) * BUCKET_S)
+        return bool(self._due)
 
     def _feed(self, name: str, bucket: Settled, packed: bytes) -> list[Incident]:
         tenant = self._known(name)

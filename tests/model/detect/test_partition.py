@@ -97,16 +97,22 @@ def story(buckets: int, bad_from: int | None, seed: int = 1, good_from: int = 10
         yield from passed(float(start + BUCKET_S))
 
 
+def take(detection: Detection, offset: int, message: Message) -> None:
+    detection.apply(offset, *message)
+    while detection.settle():
+        pass
+
+
 def told(detection: Detection, messages: Iterable[Message]) -> list[Incident]:
     for offset, (key, value) in enumerate(messages, detection.applied + 1):
-        detection.apply(offset, key, value)
+        take(detection, offset, (key, value))
     return detection.take_told()
 
 
 def test_a_drop_is_told_with_place_segment_and_cause() -> None:
     detection, found = Detection(MAP, LANES), list[Incident]()
     for offset, (key, value) in enumerate(story(1200, 900)):
-        detection.apply(offset, key, value)
+        take(detection, offset, (key, value))
         found += detection.take_told()
     first = found[0]
     assert (first.kind, first.touchpoint, first.status, first.version) == ("drop", "web.payment", "open", 1)
@@ -192,7 +198,7 @@ def test_crashes_at_any_point_change_nothing(crashes: list[int], soon: bool) -> 
         while detection.applied < len(STORY) - 1:
             until = crashes.pop(0) if crashes else len(STORY)
             for offset in range(detection.applied + 1, until):
-                detection.apply(offset, *STORY[offset])
+                take(detection, offset, STORY[offset])
                 if offset % 97 == 0:
                     new = detection.take_told()
                     _store(stored, detection.snapshot(new))
@@ -226,7 +232,7 @@ def _store(stored: dict[bytes, bytes], records: Iterable[tuple[bytes, bytes | No
 def test_what_was_stored_and_not_published_is_told_again() -> None:
     detection, stored = Detection(MAP, LANES), dict[bytes, bytes]()
     for offset, message in enumerate(STORY):
-        detection.apply(offset, *message)
+        take(detection, offset, message)
         if new := detection.take_told():
             _store(stored, detection.snapshot(new))
             break
