@@ -19,6 +19,7 @@ from streams.runtime.checkpoint import Effects
 from streams.runtime.positions import Positions
 from streams.runtime.settings import Settings
 from streams.runtime.state_log import READ_AT_A_TIME, StateLog, read_back
+from streams.runtime.waiting import WAITS
 
 log = logging.getLogger("corredor.detect")
 TOPIC = topics.SLICES.name
@@ -105,12 +106,14 @@ class DetectTask:
                 with self._lock:
                     detection.apply(record.offset, record.key, record.value)
                     more = detection.settle()
-                while more:
-                    if time.monotonic() > turn:
-                        await asyncio.sleep(0)
-                        turn = time.monotonic() + _TURN_S
-                    with self._lock:
-                        more = detection.settle()
+                if more:
+                    with WAITS.on("detectors", "buckets that were settled at once"):
+                        while more:
+                            if time.monotonic() > turn:
+                                await asyncio.sleep(0)
+                                turn = time.monotonic() + _TURN_S
+                            with self._lock:
+                                more = detection.settle()
         owned.detection.applied = max(owned.detection.applied, records[-1].offset)
         self._waiting += len(records)
 

@@ -17,9 +17,15 @@ from prometheus_client.registry import Collector
 
 log = logging.getLogger("corredor.waiting")
 
-#: `readers`: those after us on a short log have not caught up.
-What = Literal["kafka", "readers", "clickhouse"]
-_NAMES: dict[What, str] = {"kafka": "Kafka", "readers": "the readers", "clickhouse": "ClickHouse"}
+#: `readers`: those after us on a short log have not caught up. `detectors`: they see much history that was settled at
+#: once.
+What = Literal["kafka", "readers", "clickhouse", "detectors"]
+_NAMES: dict[What, str] = {
+    "kafka": "Kafka",
+    "readers": "the readers",
+    "clickhouse": "ClickHouse",
+    "detectors": "the detectors",
+}
 #: A wait this long is worth a word; shorter ones are the normal course. Seconds.
 NOTABLE_S = 5.0
 #: The start of a wait for the same thing is told at most this often. Seconds.

@@ -150,7 +150,7 @@ class Watchdog:
         if self._clock() - self._asked >= ASK_S:
             self._ask(report)
             self._asked = self._clock()
-        if self._away or self._waits.on_since("readers") is not None:
+        if self._away or any(self._waits.on_since(what) is not None for what in ("readers", "detectors")):
             self._stalls.excuse(self._clock())
         self._waits.notable()
         stalls = self._stalls.look(report, self._clock())
