@@ -1,6 +1,5 @@
 """The clusters a contest can run on, each run starting from the same preloaded events and no results."""
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,15 +12,14 @@ from confluent_kafka.admin import NewTopic
 
 from bench.feed import Feed, preload
 from schemas import topics
-from schemas.errors import StopProcess, UsageError
+from schemas.errors import UsageError
 from streams.runtime import clients
 from streams.runtime.embedded import EmbeddedKafka
 from streams.runtime.local import LocalKafka, kafka_version
 from streams.runtime.settings import Settings
-from streams.runtime.topics_admin import ensure_topics
+from streams.runtime.topics_admin import delete_topics, ensure_topics
 
 PARTITIONS = 4
-_GONE_S = 30.0
 
 
 class Cluster(ABC):
@@ -108,15 +106,7 @@ class Local(Cluster):
         settings = settings.model_copy(update={"kafka": self._kafka.bootstrap, "partitions": PARTITIONS})
         admin = clients.admin(settings)
         there = admin.list_topics(timeout=30).topics
-        results = [name for name in there if name not in self.feeds and not name.startswith("__")]
-        if results:
-            for future in admin.delete_topics(results, operation_timeout=_GONE_S).values():
-                future.result()
-            deadline = time.monotonic() + _GONE_S
-            while set(admin.list_topics(timeout=30).topics) & set(results):
-                if time.monotonic() > deadline:
-                    raise StopProcess(f"Kafka did not delete the topics {', '.join(results)} in {_GONE_S:.0f} s")
-                time.sleep(0.05)
+        delete_topics(admin, [name for name in there if name not in self.feeds and not name.startswith("__")])
         ensure_topics(settings)
         for name in extra:
             _create(settings, name)

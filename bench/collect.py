@@ -9,13 +9,14 @@ from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 from bench.feed import Cell as Counted
 from schemas import topics
 from schemas.errors import StopProcess
+from schemas.heard import Heard
 from schemas.slice import Cell, Progress, Slice, Sums
 from schemas.transition import TransitionSlice
 from streams.model.slices import merge
 from streams.runtime import clients
 from streams.runtime.settings import Settings
 
-_decode = msgspec.json.Decoder(Slice | TransitionSlice | Progress).decode
+_decode = msgspec.json.Decoder(Slice | TransitionSlice | Heard | Progress).decode
 _PAUSE_S = 0.2
 Merged = dict[tuple[Cell, int], Sums]
 

@@ -6,6 +6,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,9 @@ OWN = Kind(
     ("-c", "from command.main import main; main()", "worker"),
     ready="owns partitions",
 )
+OWN_STATE_FREE = Kind(
+    "own-stateless", "the worker, without state", ("-m", "bench.contestants.stateless"), ready=OWN.ready
+)
 GUIDE = Kind(
     "a",
     "Faust as its guide shows, the same work",
@@ -80,7 +84,9 @@ STATE_FREE = Kind(
 )
 JOURNEY_FREE = Kind("b-no-journeys", "by hand, without journeys", ("-m", "bench.contestants.by_hand", NO_JOURNEYS))
 MINIMAL = Kind("c", "by hand, decode + x + sums only", ("-m", "bench.contestants.minimal"))
-KINDS = (OWN, GUIDE, GUIDE_LESS, BY_HAND, STATE_FREE, JOURNEY_FREE, MINIMAL)
+#: Those whose slices are the worker's.
+WHOLE = (OWN, OWN_STATE_FREE, BY_HAND, STATE_FREE, JOURNEY_FREE)
+KINDS = (OWN, OWN_STATE_FREE, GUIDE, GUIDE_LESS, BY_HAND, STATE_FREE, JOURNEY_FREE, MINIMAL)
 
 
 @dataclass(slots=True)
@@ -119,7 +125,7 @@ def run(kind: Kind, cluster: Cluster, settings: Settings, number: int, limit_s: 
     contestant = start(kind.label, command, _environment(fresh, port), {"ready": kind.ready, "done": kind.done or "\0"})
     try:
         began, ended = _time(kind, contestant, fresh, cluster.ends[kind.topic], limit_s)
-        batch = _mean_batch(port) if kind is OWN else 1.0
+        batch = _mean_batch(port) if kind in (OWN, OWN_STATE_FREE) else 1.0
         if kind.tables:
             _wait_for(contestant, COUNTS)
         contestant.end(gently=not kind.tables)
@@ -130,7 +136,7 @@ def run(kind: Kind, cluster: Cluster, settings: Settings, number: int, limit_s: 
     for line in contestant.lines:
         if line.startswith(BATCH):
             batch = float(line.removeprefix(BATCH))
-    slices: Merged = merged(newest) if kind in (OWN, BY_HAND, STATE_FREE, JOURNEY_FREE) else {}
+    slices: Merged = merged(newest) if kind in WHOLE else {}
     counts = events(slices) if slices else plain_events(newest) if kind is MINIMAL else _printed_counts(contestant)
     return Result(
         kind,
@@ -148,32 +154,22 @@ def _time(
     kind: Kind, contestant: Contestant, settings: Settings, ends: dict[int, int], limit_s: float
 ) -> tuple[Usage, Usage]:
     """Usage at the beginning and at the end."""
-    reader = clients.consumer(settings, settings.worker_group)
     places = [TopicPartition(kind.topic, partition) for partition in ends]
-    try:
-        deadline = time.monotonic() + _READY_S
-        while "ready" not in contestant.seen:
-            contestant.check(deadline, "ready")
-            time.sleep(_POLL_S)
-        deadline = time.monotonic() + limit_s
-        while True:
-            contestant.check(deadline, "done")
-            usage = contestant.usage()
-            if kind.done:
-                if "done" in contestant.seen:
-                    return contestant.seen["ready"], contestant.seen["done"]
-            elif all(place.offset >= ends[place.partition] for place in reader.committed(places, timeout=10)):
-                return contestant.seen["ready"], usage
-            time.sleep(_POLL_S)
-    finally:
-        reader.close()
+    with closing(clients.consumer(settings, settings.worker_group)) as reader:
+
+        def committed() -> bool:
+            return all(place.offset >= ends[place.partition] for place in reader.committed(places, timeout=10))
+
+        return contestant.timed("ready", limit_s, None if kind.done else committed)
 
 
 def check(results: Sequence[Result], feed: Feed, short: Feed) -> list[str]:
     """What is proven equal, in words; raises StopProcess where it is not."""
     expected = {
         OWN: feed.distinct,
+        OWN_STATE_FREE: feed.distinct,
         BY_HAND: feed.distinct,
+        JOURNEY_FREE: feed.distinct,
         STATE_FREE: feed.distinct,
         MINIMAL: feed.counts,
         GUIDE: short.distinct,

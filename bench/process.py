@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psutil
@@ -15,6 +15,9 @@ from schemas.errors import StopProcess
 from streams.runtime.leash import leashed
 
 _END_S = 15.0
+#: Java and Faust take a while to start.
+_READY_S = 60.0
+_POLL_S = 0.05
 _TAIL_LINES = 15
 
 
@@ -74,6 +77,26 @@ class Contestant:
         if time.monotonic() > deadline:
             raise StopProcess(f"{self.name} was not {what} in time:\n{self.tail()}")
 
+    def timed(self, begin: str, limit_s: float, done: Callable[[], bool] | None) -> tuple[Usage, Usage]:
+        """Usage when it was ready (`begin` says at what) and when all was `done`, or when it says so if that is None.
+
+        Raises StopProcess if it ends, or either takes too long.
+        """
+        deadline = time.monotonic() + _READY_S
+        while "ready" not in self.seen:
+            self.check(deadline, begin)
+            time.sleep(_POLL_S)
+        deadline = time.monotonic() + limit_s
+        while True:
+            self.check(deadline, "done")
+            usage = self.usage()
+            if done is None:
+                if "done" in self.seen:
+                    return self.seen["ready"], self.seen["done"]
+            elif done():
+                return self.seen["ready"], usage
+            time.sleep(_POLL_S)
+
     def tail(self) -> str:
         """The last lines it printed."""
         return "\n".join(self.lines[-_TAIL_LINES:])
@@ -93,10 +116,16 @@ class Contestant:
             self._reader.join(_END_S)
 
 
-def start(name: str, command: Sequence[str], environment: Mapping[str, str], marks: Mapping[str, str]) -> Contestant:
-    """Start Python with `command`; `marks` are texts to look for in what it prints."""
+def start(
+    name: str,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    marks: Mapping[str, str],
+    python: str = sys.executable,
+) -> Contestant:
+    """Start `python` with `command`; `marks` are texts to look for in what it prints."""
     process = subprocess.Popen(
-        leashed([sys.executable, "-u", "-W", "ignore", *command]),
+        leashed([python, "-u", "-W", "ignore", *command]),
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from command.corridor_data import PERIOD_S, RECENT_S, Corridor, Flow, OpenIncident, derive
-from command.figures import Figures
+from console.corridor import PERIOD_S, RECENT_S, Corridor, Flow, OpenIncident, derive
+from console.figures import Figures
 from schemas.corridor import CorridorMap
+from schemas.sql import literal
 
 if TYPE_CHECKING:
     from sinks.clickhouse import ClickHouse
@@ -33,7 +34,7 @@ def read_corridor(store: "ClickHouse", chart: CorridorMap, figures: Figures, ten
 
 
 def _flows(store: "ClickHouse", tenant: str, at: int) -> list[Flow]:
-    where = f"segment = '' AND tenant = {_quoted(tenant)}"
+    where = f"segment = '' AND tenant = {literal(tenant)}"
     period, recent = (f"bucket >= toDateTime({at - seconds})" for seconds in (PERIOD_S, RECENT_S))
     waits = store.rows(
         "SELECT touchpoint, following, quantileExactWeighted(0.5)(wait_ms, n), quantileExactWeighted(0.95)(wait_ms, n) "
@@ -57,13 +58,7 @@ def _incidents(store: "ClickHouse", tenant: str) -> list[OpenIncident]:
     if not store.rows("SELECT 1 FROM system.tables WHERE database = 'corredor' AND name = 'open_incidents'"):
         return []
     rows = store.rows(
-        "SELECT kind, severity, touchpoint, following, segment, segment_value, toInt64(since), hurt, first_cause "
-        f"FROM corredor.open_incidents WHERE tenant = {_quoted(tenant)}"
+        "SELECT kind, severity, touchpoint, following, segment, segment_value, toInt64(since), hurt, first_cause, id "
+        f"FROM corredor.open_incidents WHERE tenant = {literal(tenant)}"
     )
     return [OpenIncident(*row) for row in rows]
-
-
-def _quoted(text: str) -> str:
-    """A string literal of ClickHouse's SQL."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

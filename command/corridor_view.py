@@ -4,8 +4,8 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from command.corridor_data import Corridor, OpenIncident, Place, Way
 from command.corridor_words import WORDS, Language
+from console.corridor import Corridor, OpenIncident, Place, Way
 from schemas.corridor import CorridorMap
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from command.output import err, out
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from command.figures import ScoreNow
+    from console.figures import ScoreNow
     from schemas.corridor import CorridorMap
 
 #: What goes wrong in a demo: one carrier delivers late, the checkout fails for a while, the call centre overflows.
@@ -31,6 +31,10 @@ def command(
         list[str] | None, typer.Option(help="Faults instead of the demo's own; see corredor simulate --list-faults.")
     ] = None,
     no_faults: Annotated[bool, typer.Option("--no-faults", help="Let everything go well.")] = False,
+    console: Annotated[
+        bool | None,
+        typer.Option("--console/--no-console", help="Serve the web page; default: if its extra is installed."),
+    ] = None,
     language: Annotated[str, typer.Option("--language", help="Labels in en or es.")] = "en",
 ) -> None:
     """Run everything on embedded servers with a simulated retailer, and watch the scores live.
@@ -38,6 +42,8 @@ def command(
     Within a minute faults show: a carrier delivers late, the checkout fails, the call centre overflows. Meanwhile
     `corredor query`, `corredor status` and any Kafka client work from another terminal.
     """
+    from importlib.util import find_spec
+
     from rich.live import Live
 
     from command.run import obey_signals, panel
@@ -45,6 +51,7 @@ def command(
     from schemas.errors import UsageError
     from schemas.loader import load_map
     from sources.simulator.faults import parse_fault
+    from streams.runtime.local import listens
     from streams.runtime.settings import load_settings
     from streams.runtime.supervisor import Supervisor
 
@@ -57,7 +64,9 @@ def command(
     faults = [] if no_faults else list(fault or FAULTS)
     for text in faults:
         parse_fault(text)
-    settings = load_settings()
+    settings = load_settings(console=find_spec("jinja2") is not None if console is None else console)
+    if settings.console and listens(settings.console_port):
+        settings = settings.model_copy(update={"console_port": 0})
     corridor = load_map(settings.map)
     simulator = ["simulate", "--rate", str(rate), "--flat", "--seed", str(int(time.time()))]
     for text in faults:
@@ -82,7 +91,12 @@ def command(
                     view.update(supervisor.metrics_url)
                     live.update(view.render(), refresh=True)
         else:
-            out.print(f"publish to {supervisor.settings.kafka}, query at {supervisor.clickhouse}", highlight=False)
+            look = f", look at {supervisor.console}" if supervisor.console else ""
+            out.print(
+                f"publish to {supervisor.settings.kafka}, query at {supervisor.clickhouse}{look}",
+                highlight=False,
+                soft_wrap=True,
+            )
             while time.monotonic() < end and not supervisor.stop_asked.wait(min(_LINE_EVERY_S, seconds)):
                 supervisor.check()
                 view.update(supervisor.metrics_url)
@@ -134,7 +148,7 @@ class View:
 
     def update(self, metrics_url: str) -> None:
         """Read the metrics once."""
-        from command.figures import read_figures
+        from console.figures import read_figures
         from streams.runtime.federation import get
 
         status, text = get(f"{metrics_url}/metrics", 5.0)

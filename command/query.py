@@ -45,12 +45,14 @@ def command(
     import sys
 
     from command.output import out
+    from command.results import connect
     from schemas.errors import UsageError
+    from streams.runtime.settings import load_settings
 
     if (sql is None) == (view is None):
         raise UsageError('give one query: `corredor query "SELECT ..."`, `-` to pipe it in, or `--view NAME`')
     chosen = format_ or ("table" if sys.stdout.isatty() else "TabSeparated")
-    store = _open()
+    store = connect(load_settings())
     try:
         text = (sys.stdin.read() if sql == "-" else sql) if sql is not None else _select(store, view or "", limit)
         if not text.strip():
@@ -65,30 +67,6 @@ def command(
     out.file.flush()
     sys.stdout.buffer.write(body)
     sys.stdout.buffer.flush()
-
-
-def _open() -> "ClickHouse":
-    """A connection to where the results are."""
-    from schemas.errors import UsageError
-    from sinks.clickhouse import ClickHouse, chdb_path, holder
-    from streams.runtime.endpoints import find
-    from streams.runtime.settings import load_settings
-
-    settings = load_settings()
-    dsn = settings.clickhouse_dsn
-    path = chdb_path(dsn)
-    if path is None:
-        return ClickHouse.open(dsn, create=False)
-    chosen = bool(settings.clickhouse.get_secret_value())
-    run = find(settings)
-    if run is not None and run.clickhouse and (not chosen or holder(path)):
-        return ClickHouse.open(run.clickhouse, create=False)
-    if not path.exists():
-        raise UsageError(
-            f"nothing runs here and there is no ClickHouse folder {path}; start `corredor run` or `corredor demo`, "
-            f"or set CORREDOR_CLICKHOUSE"
-        )
-    return ClickHouse.open(dsn, create=False).read_only()
 
 
 def _select(store: "ClickHouse", view: str, limit: int) -> str:

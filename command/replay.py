@@ -47,10 +47,13 @@ def command(
     """Turn exports into touchpoint events and publish them in the order of their times."""
     from sources.mapping import load_mapping
     from sources.mapping_order import TimeOrder
+    from sources.privacy import Edge
     from sources.replay import Tally, collect
+    from streams.runtime.settings import load_settings
 
     pace = _speed(speed)
     compiled = load_mapping(mapping)
+    edge = Edge.of(load_settings())
     with ExitStack() as stack:
         order = TimeOrder()
         stack.callback(order.close)
@@ -69,6 +72,7 @@ def command(
             on_skipped=None if report is None else lambda row: print(row, file=report),
             on_progress=lambda tally: bar.update(task, completed=tally.rows),
             order=order,
+            edge=edge,
         )
         bar.remove_task(task)
         if dry_run:

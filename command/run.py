@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 def command(
     workers: Annotated[int | None, typer.Option(help="Worker processes.", min=1, max=64)] = None,
     no_sink: Annotated[bool, typer.Option("--no-sink", help="Start no sink: nothing goes to ClickHouse.")] = False,
+    console: Annotated[
+        bool | None, typer.Option("--console/--no-console", help="Serve the web page too.", show_default=False)
+    ] = None,
     map: Annotated[Path | None, typer.Option(help="The corridor map.")] = None,
 ) -> None:
     """Start Kafka (embedded unless CORREDOR_KAFKA says otherwise), workers and a sink, and keep them running.
@@ -26,11 +29,9 @@ def command(
     from streams.runtime.settings import load_settings
     from streams.runtime.supervisor import Supervisor
 
-    settings = load_settings(workers=workers, map=map)
+    settings = load_settings(workers=workers, map=map, sink=False if no_sink else None, console=console)
     load_map(settings.map)
-    supervisor = Supervisor(
-        settings, sink=not no_sink, tell=lambda line: err.print(line, markup=False, highlight=False, style="yellow")
-    )
+    supervisor = Supervisor(settings, tell=lambda line: err.print(line, markup=False, highlight=False, style="yellow"))
     obey_signals(supervisor)
     try:
         with err.status("starting"):
@@ -69,6 +70,8 @@ def panel(supervisor: "Supervisor") -> "Panel":
         grid.add_row("query", f"[bold]{supervisor.clickhouse.rpartition('/')[0]}[/]  or  corredor query 'SELECT ...'")
     elif supervisor.clickhouse:
         grid.add_row("query", "the ClickHouse of CORREDOR_CLICKHOUSE  or  corredor query 'SELECT ...'")
+    if supervisor.console:
+        grid.add_row("look", f"[bold]{supervisor.console}[/]")
     grid.add_row("metrics", f"[bold]{supervisor.metrics_url}/metrics[/]  or  corredor status")
     grid.add_row("logs", str(settings.data_dir.absolute() / "logs"))
     grid.add_row("stop", "Ctrl-C")

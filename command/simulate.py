@@ -93,8 +93,8 @@ def command(
             else:
                 _publish(events, schedule, report, status.update)
     except KeyboardInterrupt:
-        err.print(f"interrupted; {report.line()}", highlight=False)
-        raise typer.Exit(130) from None
+        err.print(report.line(), highlight=False)
+        raise
     err.print(report.line(), highlight=False)
 
 

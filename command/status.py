@@ -13,9 +13,9 @@ from schemas.errors import RetryLater, StopProcess, UsageError
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from command.corridor_data import Corridor
     from command.corridor_words import Language
-    from command.figures import Figures
+    from console.corridor import Corridor
+    from console.figures import Figures
     from schemas.corridor import CorridorMap
     from sinks.clickhouse import ClickHouse
     from streams.runtime.endpoints import Run
@@ -83,7 +83,7 @@ class Reader:
 
     def read(self) -> dict[str, Any]:
         """The state as data that msgspec can encode. Raises UsageError for a tenant that the results do not know."""
-        from command.figures import Figures, read_figures
+        from console.figures import Figures, read_figures
         from streams.runtime.federation import get
 
         ready, reason = get(f"{self._run.metrics}/ready")

@@ -7,10 +7,14 @@ import typer
 
 def command(
     create: Annotated[bool, typer.Option("--create", help="Create the topics that are missing.")] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Give existing topics the retention they should have (CORREDOR_RETENTION).")
+    ] = False,
     describe: Annotated[bool, typer.Option("--describe", help="Show purpose and key of each topic as well.")] = False,
 ) -> None:
-    """Show the topics, their partitions, and settings that are not what they should be. Existing ones are not altered.
+    """Show the topics, their partitions, and settings that are not what they should be.
 
+    Existing topics are altered with --apply only, and only in how long they keep what they hold (retention.ms).
     Exit code 1 if a topic is missing.
     """
     from rich.table import Table
@@ -19,10 +23,15 @@ def command(
     from schemas import topics
     from streams.runtime.endpoints import resolve
     from streams.runtime.settings import load_settings
-    from streams.runtime.topics_admin import describe_topics, ensure_topics
+    from streams.runtime.topics_admin import RETENTION, apply_retention, describe_topics, ensure_topics
 
     settings = resolve(load_settings())
     states = ensure_topics(settings) if create else describe_topics(settings)
+    if apply:
+        for state in apply_retention(settings):
+            old, new = next((old, new) for key, old, new in state.differences if key == RETENTION)
+            err.print(f"{state.name}: {RETENTION} was {old}, is {new} now", highlight=False)
+        states = describe_topics(settings)
     known = {topic.name: topic for topic in topics.ALL}
     table = Table("topic", "partitions", "cleanup", box=None)
     if describe:

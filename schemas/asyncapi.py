@@ -40,12 +40,15 @@ _MESSAGES: dict[str, tuple[str, str | None, str, str]] = {
         "Transition slice",
         "Absolute sums of who went where in a 10-second bucket; newest version wins.",
     ),
+    "heard": ("application/json", "heard", "Heard", "Events of each source so far; newest version wins."),
     "progress": ("application/json", "progress", "Progress", "How far one input partition has been counted."),
     "score": ("application/json", "score", "Score", "A rolling-window score; newest version wins."),
     "journey": ("application/json", "journey", "Journey", "A journey as it is now; newest version wins."),
     "incident": ("application/json", "incident", "Incident", "An incident as it is now; newest version wins."),
     "standing": ("application/json", "standing", "Standing", "Importance and priority of a touchpoint at a minute."),
     "way": ("application/json", "way", "Way", "A transition as taken now, and whether that is new."),
+    "forgetRequest": ("application/json", "forget-request", "Request to forget", "A customer to be forgotten."),
+    "forgetReceipt": ("application/json", "forget-receipt", "Receipt", "That a customer was forgotten, not who."),
     "ingestState": (
         "application/msgpack",
         None,
@@ -66,14 +69,16 @@ _EVENT_MESSAGES = ("touchpointEventStructured", "touchpointEventBinary")
 #: The messages of each topic that carries any today.
 _CARRIED: dict[str, tuple[str, ...]] = {
     topics.EVENTS.name: _EVENT_MESSAGES,
-    topics.REKEYED.name: _EVENT_MESSAGES,
+    topics.REKEYED.name: (*_EVENT_MESSAGES, "forgetRequest"),
     topics.REJECTED.name: ("rejectedEvent",),
     topics.SCORED.name: ("scoredEvent",),
-    topics.SLICES.name: ("slice", "transitionSlice", "progress"),
+    topics.SLICES.name: ("slice", "transitionSlice", "heard", "progress"),
     topics.SCORES.name: ("score",),
     topics.JOURNEYS.name: ("journey",),
     topics.INCIDENTS.name: ("incident",),
     topics.CORRIDOR.name: ("standing", "way"),
+    topics.FORGET.name: ("forgetRequest",),
+    topics.FORGOTTEN.name: ("forgetReceipt",),
     topics.STATE_INGEST.name: ("ingestState",),
     topics.STATE_DETECT.name: ("detectState",),
 }
@@ -86,7 +91,12 @@ _OPERATIONS: tuple[tuple[str, str, Topic, str], ...] = (
     ("ingest", "receive", topics.REKEYED, "The worker counts events handed over to it."),
     ("ingest", "send", topics.REJECTED, "The worker reports what broke the contract."),
     ("ingest", "send", topics.SCORED, "The worker publishes each accepted event with its components."),
-    ("ingest", "send", topics.SLICES, "The worker publishes the slices that changed, and its progress."),
+    (
+        "ingest",
+        "send",
+        topics.SLICES,
+        "The worker publishes changed slices, what it heard of the sources, and progress.",
+    ),
     ("ingest", "send", topics.JOURNEYS, "The worker publishes the journeys that changed, open and ended."),
     ("ingest", "send", topics.STATE_INGEST, "The worker keeps its state."),
     ("ingest", "receive", topics.STATE_INGEST, "The worker reads its state back on assignment."),
@@ -104,6 +114,12 @@ _OPERATIONS: tuple[tuple[str, str, Topic, str], ...] = (
     ("sink", "receive", topics.JOURNEYS, "The sink writes `journeys`."),
     ("sink", "receive", topics.INCIDENTS, "The sink writes `incidents`."),
     ("sink", "receive", topics.CORRIDOR, "The sink writes `corridor`."),
+    ("forget", "send", topics.FORGET, "`corredor forget` writes down who is to be forgotten."),
+    ("forget", "receive", topics.FORGET, "`corredor forget --resume` finishes what is without a receipt."),
+    ("forget", "send", topics.REKEYED, "`corredor forget` has the worker take the names off journeys."),
+    ("sink", "receive", topics.FORGET, "The sink erases the rows of the subject."),
+    ("forget", "send", topics.FORGOTTEN, "`corredor forget` writes the receipt."),
+    ("sink", "receive", topics.FORGOTTEN, "The sink writes `forgotten`."),
 )
 
 
@@ -225,4 +241,5 @@ def _binary_headers(event_schema: dict[str, Any]) -> dict[str, Any]:
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     arms: list[dict[str, Any]] = [arm for arm in schema.get("anyOf", ()) if arm != {"type": "null"}]
-    return dict(arms[0]) if arms else dict(schema)
+    described = {name: text for name, text in schema.items() if name == "description"}
+    return {**described, **arms[0]} if arms else dict(schema)

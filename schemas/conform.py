@@ -35,7 +35,7 @@ class Conform:
         """Every place where `node` does not fit the type `kind`; `where` is its name in messages."""
         if node.broken:
             return
-        base = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        base = _bare(kind)
         if get_origin(base) in (Union, types.UnionType):
             if node.value is not None:
                 (base,) = (arm for arm in get_args(base) if arm is not types.NoneType)
@@ -87,9 +87,10 @@ class Conform:
         try:
             msgspec.convert(node.value, kind, dec_hook=self._dec_hook)
         except msgspec.ValidationError:
-            fix = f"write {self._scalars.get(kind) or wanted(kind)}"
-            if isinstance(node.value, str) and get_origin(kind) is Literal:
-                fix = suggestion(node.value, get_args(kind)) + fix
+            base = _bare(kind)
+            fix = f"write {self._scalars.get(base) or wanted(kind)}"
+            if isinstance(node.value, str) and get_origin(base) is Literal:
+                fix = suggestion(node.value, get_args(base)) + fix
             elif wanted(kind).startswith("text") and isinstance(node.value, bool | int | float):
                 fix = "write text: put it in quotes"
             yield self.problem(node, f"{where} is {shown(node.value)}", fix)
@@ -110,7 +111,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 def wanted(kind: Any) -> str:
     """In words, what a value of a type looks like."""
     metas = _metas(kind)
-    base = get_args(kind)[0] if metas else kind
+    base = _bare(kind)
     if get_origin(base) is Literal:
         return "one of " + ", ".join(str(choice) for choice in get_args(base))
     if get_origin(base) is tuple:
@@ -132,6 +133,11 @@ def wanted(kind: Any) -> str:
         ]
         return ("a whole number" if base is int else "a number") + (" " + " and ".join(limits) if limits else "")
     return "a mapping: `key: value` lines"
+
+
+def _bare(kind: Any) -> Any:
+    """A type without its annotations."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def _metas(kind: Any) -> list[Meta]:

@@ -3,42 +3,26 @@
 Written as YAML, read by `schemas.loader`. Durations are written `8s`, `5min`, `2h`, `3d` and held in seconds.
 """
 
-import re
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from schemas.duration import Duration
 from schemas.event import Channel, Contact, Name, Stage
+from schemas.objective import Objective
 
 Component = Literal["outcome", "promise", "rating", "sentiment", "effort", "wait"]
 COMPONENTS: tuple[Component, ...] = ("outcome", "promise", "rating", "sentiment", "effort", "wait")
 Weight = Annotated[float, Meta(ge=0, le=1000)]
 #: On the scale of scores, 0 to 100.
 TargetScore = Annotated[float, Meta(ge=0, le=100)]
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)\s*")
-_UNIT_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-class Duration(float):
-    """A length of time in seconds, written as a number with a unit: ms, s, min, h or d."""
-
-    @classmethod
-    def parse(cls, text: object) -> "Duration":
-        """Read `8s`, `1.5h` and the like; anything else raises ValueError."""
-        match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-        if match is None:
-            raise ValueError(f"`{text}` is no duration; write a number and a unit, such as 8s, 5min, 2h or 3d")
-        seconds = float(match[1]) * _UNIT_S[match[2]]
-        if seconds <= 0:
-            raise ValueError(f"`{text}`: a duration must be longer than 0")
-        return cls(seconds)
 
 
 class Label(Struct, frozen=True, forbid_unknown_fields=True):
     """What people read, in English and Spanish."""
 
-    en: Annotated[str, Meta(min_length=1, max_length=200)]
-    es: Annotated[str, Meta(min_length=1, max_length=200)]
+    en: Annotated[str, Meta(min_length=1, max_length=200, description="English")]
+    es: Annotated[str, Meta(min_length=1, max_length=200, description="Spanish")]
 
 
 class PromiseCurve(Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,93 +32,124 @@ class PromiseCurve(Struct, frozen=True, forbid_unknown_fields=True):
     (Tversky and Kahneman, Advances in Prospect Theory, 1992).
     """
 
-    kept: Annotated[float, Meta(gt=0, lt=1)] = 0.7
-    gain: Annotated[float, Meta(gt=0)] = 1.0
-    loss: Annotated[float, Meta(gt=0)] = 1.0
+    kept: Annotated[float, Meta(gt=0, lt=1, description="x of a promise exactly kept")] = 0.7
+    gain: Annotated[float, Meta(gt=0, description="steps of u that early delivery takes to count")] = 1.0
+    loss: Annotated[float, Meta(gt=0, description="steps of u that late delivery takes to hurt")] = 1.0
 
 
 class Promise(Struct, frozen=True, forbid_unknown_fields=True):
     """Tolerance used where an event's expectation names none (in the expectation's unit), and the curve."""
 
-    tolerance: Annotated[float, Meta(gt=0)] = 1.0
-    curve: PromiseCurve = PromiseCurve()
+    tolerance: Annotated[float, Meta(gt=0, description="used where an expectation names none, in its unit")] = 1.0
+    curve: Annotated[PromiseCurve, Meta(description="how u becomes x")] = PromiseCurve()
 
 
 class Defaults(Struct, frozen=True, forbid_unknown_fields=True):
     """What holds for every touchpoint that does not say otherwise, also for touchpoints the map does not name."""
 
-    weights: dict[Component, Weight] = {}
-    tolerable_wait: Duration = Duration(60)
-    promise: Promise = Promise()
-    #: Below this many scored events a score is unknown.
-    minimum_n: Annotated[int, Meta(ge=1)] = 30
-    #: The score a touchpoint should have; what it falls short of it makes its priority.
-    target_score: TargetScore = 80.0
-    #: Silence after which a journey stalls, and after twice of which it is abandoned.
-    patience: Duration = Duration(7 * 86400)
-    #: A negative contact followed by a positive one within this time is recovered.
-    recovery: Duration = Duration(3 * 86400)
-    #: How far behind its source's watermark an event may come without being flagged late.
-    allowed_lateness: Duration = Duration(3600)
+    weights: Annotated[
+        dict[Component, Weight], Meta(description="weights of components; those not named keep the built-in weight")
+    ] = {}
+    tolerable_wait: Annotated[Duration, Meta(description="wait up to which customers are satisfied")] = Duration(60)
+    promise: Annotated[Promise, Meta(description="tolerance and curve of promises")] = Promise()
+    minimum_n: Annotated[int, Meta(ge=1, description="below this many scored events a score is unknown")] = 30
+    target_score: Annotated[
+        TargetScore, Meta(description="score a touchpoint should have; what it falls short of it makes its priority")
+    ] = 80.0
+    patience: Annotated[
+        Duration, Meta(description="silence after which a journey stalls, and after twice of which it is abandoned")
+    ] = Duration(7 * 86400)
+    recovery: Annotated[
+        Duration,
+        Meta(description="a negative contact followed by a positive one within this time is recovered"),
+    ] = Duration(3 * 86400)
+    allowed_lateness: Annotated[
+        Duration,
+        Meta(description="how far behind its source's watermark an event may come without being flagged late"),
+    ] = Duration(3600)
+    duplicate_horizon: Annotated[
+        Duration,
+        Meta(
+            description="how long after a journey's last event, by arrival, a copy of one of its events is known; "
+            "a journey that is over stays in memory for twice as long"
+        ),
+    ] = Duration(900)
 
 
 class Detection(Struct, frozen=True, forbid_unknown_fields=True):
     """How drops, congestion and blockage are found: sensitivity has one knob, the time between false incidents."""
 
-    #: Mean time between false incidents of the whole corridor of one tenant; the longer, the later a true one is told.
-    false_alarm_time: Duration = Duration(30 * 86400)
-    #: An incident needs at least so many negative events, or so many stalled or abandoned journeys.
-    minimum_bad: Annotated[int, Meta(ge=1, le=1000)] = 4
-    #: IANA name of the zone on whose clocks the customers live: what is usual depends on the hour of the week.
-    time_zone: Annotated[str, Meta(min_length=1, max_length=64)] = "UTC"
+    false_alarm_time: Annotated[
+        Duration,
+        Meta(
+            description="mean time between false incidents of the whole corridor of one tenant; "
+            "the longer, the later a true one is told"
+        ),
+    ] = Duration(30 * 86400)
+    minimum_bad: Annotated[
+        int,
+        Meta(ge=1, le=1000, description="negative events, or stalled or abandoned journeys, that an incident needs"),
+    ] = 4
+    time_zone: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=64,
+            description="IANA name of the zone on whose clocks the customers live: "
+            "what is usual depends on the hour of the week",
+        ),
+    ] = "UTC"
 
 
 class Segment(Struct, frozen=True, forbid_unknown_fields=True):
     """A segment key that every score is split by. Where `values` are listed, any other value counts as `other`."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=64)]
-    label: Label
-    values: tuple[Annotated[str, Meta(min_length=1, max_length=128)], ...] = ()
+    name: Annotated[str, Meta(min_length=1, max_length=64, description="the key in an event's `segment`")]
+    label: Annotated[Label, Meta(description="what people read")]
+    values: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=128)], ...],
+        Meta(description="values kept apart, any other is `other`; default: all"),
+    ] = ()
 
 
 class Touchpoint(Struct, frozen=True, forbid_unknown_fields=True):
     """A place where a customer meets the company. What is absent comes from the map's defaults."""
 
-    name: Name
-    label: Label
-    channel: Channel
-    stage: Stage
-    contact: Contact = "direct"
-    description: Label | None = None
-    #: Weights of components; those not named keep the defaults' weight.
-    weights: dict[Component, Weight] = {}
-    tolerable_wait: Duration | None = None
-    promise: Promise | None = None
-    #: Weight of this touchpoint in a journey's score.
-    importance: Annotated[float, Meta(ge=0, le=1000)] = 1.0
-    target_score: TargetScore | None = None
-    #: Reaching it ends a journey well.
-    goal: bool = False
-    patience: Duration | None = None
+    name: Annotated[Name, Meta(description="as events name it")]
+    label: Annotated[Label, Meta(description="what people read")]
+    channel: Annotated[Channel, Meta(description="channel of events that name none")]
+    stage: Annotated[Stage, Meta(description="stage of events that name none")]
+    contact: Annotated[Contact, Meta(description="contact of events that name none")] = "direct"
+    description: Annotated[Label | None, Meta(description="what it is")] = None
+    weights: Annotated[
+        dict[Component, Weight], Meta(description="weights of components; those not named keep the defaults' weight")
+    ] = {}
+    tolerable_wait: Annotated[Duration | None, Meta(description="wait up to which customers are satisfied")] = None
+    promise: Annotated[Promise | None, Meta(description="tolerance and curve of promises")] = None
+    importance: Annotated[float, Meta(ge=0, le=1000, description="weight in the score of a journey")] = 1.0
+    target_score: Annotated[TargetScore | None, Meta(description="score it should have")] = None
+    goal: Annotated[bool, Meta(description="reaching it ends a journey well")] = False
+    patience: Annotated[Duration | None, Meta(description="silence after a contact here that stalls a journey")] = None
 
 
 class Transition(Struct, frozen=True, forbid_unknown_fields=True, rename={"origin": "from"}):
     """A declared way from one touchpoint to the next."""
 
-    origin: Name
-    to: Name
+    origin: Annotated[Name, Meta(description="touchpoint that it leads away from")]
+    to: Annotated[Name, Meta(description="touchpoint that it leads to")]
 
 
 class CorridorMap(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole map. `schemas.loader.check` holds the rules that span several parts of it."""
 
-    corridor: Name
-    label: Label
-    touchpoints: Annotated[tuple[Touchpoint, ...], Meta(min_length=1)]
-    defaults: Defaults = Defaults()
-    segments: Annotated[tuple[Segment, ...], Meta(max_length=32)] = ()
-    transitions: tuple[Transition, ...] = ()
-    detection: Detection = Detection()
+    corridor: Annotated[Name, Meta(description="name of the map")]
+    label: Annotated[Label, Meta(description="what people read")]
+    touchpoints: Annotated[tuple[Touchpoint, ...], Meta(min_length=1, description="where customers are met")]
+    defaults: Annotated[Defaults, Meta(description="what holds where a touchpoint says nothing")] = Defaults()
+    segments: Annotated[tuple[Segment, ...], Meta(max_length=32, description="what every score is split by")] = ()
+    transitions: Annotated[tuple[Transition, ...], Meta(description="ways that should be possible")] = ()
+    detection: Annotated[Detection, Meta(description="how incidents are found")] = Detection()
+    objectives: Annotated[tuple[Objective, ...], Meta(max_length=200, description="how much may be bad")] = ()
 
     def weights(self, touchpoint: Touchpoint | None) -> dict[Component, float]:
         """Weight of every component at `touchpoint`: its own, else the map's default, else DOMAIN's default."""
@@ -160,6 +175,7 @@ __all__ = [
     "Detection",
     "Duration",
     "Label",
+    "Objective",
     "Promise",
     "PromiseCurve",
     "Segment",

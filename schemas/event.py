@@ -37,21 +37,24 @@ AwareTime = Annotated[datetime, Meta(tz=True)]
 class Expectation(Struct, frozen=True, gc=False):
     """A promise and its delivery, both in `unit`; `tolerance` is the gap in `unit` that one step of u stands for."""
 
-    expected: Finite
-    actual: Finite
-    tolerance: Annotated[float, Meta(gt=0, le=1e15)] | None = None
-    unit: Annotated[str, Meta(max_length=32)] = ""
-    better: Better = "lower"
+    expected: Annotated[Finite, Meta(description="what was promised, in `unit`")]
+    actual: Annotated[Finite, Meta(description="what was delivered, in `unit`")]
+    tolerance: Annotated[
+        Annotated[float, Meta(gt=0, le=1e15)] | None,
+        Meta(description="the gap in `unit` that one step of u stands for; default: the map's"),
+    ] = None
+    unit: Annotated[str, Meta(max_length=32, description="unit of the three numbers, such as h")] = ""
+    better: Annotated[Better, Meta(description="whether a lower or a higher `actual` is better")] = "lower"
 
 
 class Rating(Struct, frozen=True, gc=False):
     """A customer's answer on a scale from `min` to `max`; `instrument` names the survey method."""
 
-    value: Finite
-    min: Finite
-    max: Finite
-    better: Better = "higher"
-    instrument: Instrument | None = None
+    value: Annotated[Finite, Meta(description="the answer")]
+    min: Annotated[Finite, Meta(description="lowest possible answer")]
+    max: Annotated[Finite, Meta(description="highest possible answer")]
+    better: Annotated[Better, Meta(description="whether a lower or a higher answer is better")] = "higher"
+    instrument: Annotated[Instrument | None, Meta(description="survey method; without one no NPS, CSAT or CES")] = None
 
     def __post_init__(self) -> None:
         if not self.min < self.max:
@@ -63,31 +66,39 @@ class Rating(Struct, frozen=True, gc=False):
 class Value(Struct, frozen=True, gc=False):
     """Money at stake, in the minor unit of an ISO 4217 currency."""
 
-    amount_minor: Annotated[int, Meta(ge=-(2**53), le=2**53)]
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+    amount_minor: Annotated[
+        int, Meta(ge=-(2**53), le=2**53, description="amount in the currency's minor unit, such as cents")
+    ]
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217 code")]
 
 
 class TouchpointData(Struct, frozen=True, gc=False):
     """What happened at the touchpoint. Absent fields take no part in any score."""
 
-    touchpoint: Name
-    outcome: Outcome
-    channel: Channel | None = None
-    stage: Stage | None = None
-    journey: Identifier | None = None
-    actor: Actor = "buyer"
-    contact: Contact | None = None
-    initiator: Initiator | None = None
-    expectation: Expectation | None = None
-    rating: Rating | None = None
-    sentiment: Annotated[float, Meta(ge=-1, le=1)] | None = None
-    wait_ms: Milliseconds | None = None
-    active_ms: Milliseconds | None = None
-    attempts: Count | None = None
-    transfers: Count | None = None
-    queue_depth: Count | None = None
-    servers: Count | None = None
-    segment: (
+    touchpoint: Annotated[Name, Meta(description="where; as named in the corridor map, others get the map's defaults")]
+    outcome: Annotated[Outcome, Meta(description="how it ended for the customer; `pending` counts for no score")]
+    channel: Annotated[Channel | None, Meta(description="default: the map's")] = None
+    stage: Annotated[Stage | None, Meta(description="where in the purchase; default: the map's")] = None
+    journey: Annotated[
+        Identifier | None, Meta(description="the walk it belongs to, such as an order; default: the subject")
+    ] = None
+    actor: Annotated[Actor, Meta(description="who had the contact")] = "buyer"
+    contact: Annotated[Contact | None, Meta(description="with the company itself, or about it; default: the map's")] = (
+        None
+    )
+    initiator: Annotated[Initiator | None, Meta(description="who began it")] = None
+    expectation: Annotated[Expectation | None, Meta(description="promise against delivery")] = None
+    rating: Annotated[Rating | None, Meta(description="a survey's answer")] = None
+    sentiment: Annotated[
+        Annotated[float, Meta(ge=-1, le=1)] | None, Meta(description="of what was said; -1 is the worst")
+    ] = None
+    wait_ms: Annotated[Milliseconds | None, Meta(description="time the customer waited")] = None
+    active_ms: Annotated[Milliseconds | None, Meta(description="time the customer worked")] = None
+    attempts: Annotated[Count | None, Meta(description="attempts it took")] = None
+    transfers: Annotated[Count | None, Meta(description="times the customer was handed over")] = None
+    queue_depth: Annotated[Count | None, Meta(description="customers waiting, where a source knows it")] = None
+    servers: Annotated[Count | None, Meta(description="places serving, where a source knows it")] = None
+    segment: Annotated[
         Annotated[
             dict[
                 Annotated[str, Meta(min_length=1, max_length=64)],
@@ -95,18 +106,22 @@ class TouchpointData(Struct, frozen=True, gc=False):
             ],
             Meta(max_length=8),
         ]
-        | None
-    ) = None
-    aspects: (
+        | None,
+        Meta(description="what causes are looked for in: location, carrier, device"),
+    ] = None
+    aspects: Annotated[
         Annotated[
             dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[float, Meta(ge=0, le=1)]],
             Meta(max_length=16),
         ]
-        | None
-    ) = None
-    value: Value | None = None
-    audience: Annotated[int, Meta(ge=0, le=2**53)] | None = None
-    change: Name | None = None
+        | None,
+        Meta(description="how single aspects were, 1 is best: cleanliness, packaging, kindness"),
+    ] = None
+    value: Annotated[Value | None, Meta(description="money at stake")] = None
+    audience: Annotated[
+        Annotated[int, Meta(ge=0, le=2**53)] | None, Meta(description="how many people saw it, on social media")
+    ] = None
+    change: Annotated[Name | None, Meta(description="the improvement that these first events come after")] = None
 
 
 class TouchpointEvent(Struct, frozen=True, gc=False):
@@ -116,17 +131,21 @@ class TouchpointEvent(Struct, frozen=True, gc=False):
     `time` is when it happened, `recordedtime` when the source recorded it.
     """
 
-    specversion: Literal["1.0"]
-    id: Identifier
-    source: Identifier
-    type: Literal["io.corredor.touchpoint.v1"]
-    time: AwareTime
-    subject: Identifier
-    data: TouchpointData
-    tenant: Name = "default"
-    recordedtime: AwareTime | None = None
-    datacontenttype: str | None = None
-    dataschema: Annotated[str, Meta(max_length=512)] | None = None
-    traceparent: Annotated[str, Meta(max_length=128)] | None = None
-    correlationid: Identifier | None = None
-    causationid: Identifier | None = None
+    specversion: Annotated[Literal["1.0"], Meta(description="version of CloudEvents")]
+    id: Annotated[Identifier, Meta(description="with `source` it identifies the event: sent twice, it counts once")]
+    source: Annotated[Identifier, Meta(description="the system it comes from, such as /courier/swift")]
+    type: Annotated[Literal["io.corredor.touchpoint.v1"], Meta(description="what kind of event it is")]
+    time: Annotated[AwareTime, Meta(description="when it happened, RFC 3339 with a time zone")]
+    subject: Annotated[Identifier, Meta(description="the customer, pseudonymous; the Kafka key")]
+    data: Annotated[TouchpointData, Meta(description="what happened")]
+    tenant: Annotated[Name, Meta(description="brand or business unit")] = "default"
+    recordedtime: Annotated[AwareTime | None, Meta(description="when the source recorded it")] = None
+    datacontenttype: Annotated[str | None, Meta(description="content type of the data, carried through")] = None
+    dataschema: Annotated[
+        Annotated[str, Meta(max_length=512)] | None, Meta(description="schema of the data, carried through")
+    ] = None
+    traceparent: Annotated[
+        Annotated[str, Meta(max_length=128)] | None, Meta(description="W3C trace context, carried through")
+    ] = None
+    correlationid: Annotated[Identifier | None, Meta(description="what it belongs to, carried through")] = None
+    causationid: Annotated[Identifier | None, Meta(description="what caused it, carried through")] = None

@@ -3,21 +3,24 @@
 `python -m schemas.generate` writes `schemas/generated/`; `--check` compares and fails where a file is out of date.
 """
 
-import argparse
 import inspect
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
 
-from schemas import asyncapi
+from schemas import asyncapi, written
 from schemas.corridor import CorridorMap, Defaults, Detection, Duration
 from schemas.event import TouchpointData, TouchpointEvent
+from schemas.forget import ForgetReceipt, ForgetRequest
+from schemas.heard import Heard
 from schemas.incident import Incident
 from schemas.journey import Journey
+from schemas.objective import Objective
 from schemas.rejection import RejectedEvent
 from schemas.score import Score
 from schemas.scored import ScoredEvent
@@ -27,7 +30,6 @@ from schemas.transition import TransitionSlice
 
 GENERATED = Path(__file__).parent / "generated"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-COMMAND = "python -m schemas.generate"
 
 #: File name (without ending), type, title.
 FAMILIES: tuple[tuple[str, type[Struct], str], ...] = (
@@ -37,10 +39,13 @@ FAMILIES: tuple[tuple[str, type[Struct], str], ...] = (
     ("rejected-event", RejectedEvent, "Rejected event"),
     ("slice", Slice, "Slice"),
     ("transition-slice", TransitionSlice, "Transition slice"),
+    ("heard", Heard, "Which sources a lane has heard of"),
     ("progress", Progress, "Progress of an input partition"),
     ("score", Score, "Rolling-window score"),
     ("journey", Journey, "Journey"),
     ("incident", Incident, "Incident"),
+    ("forget-request", ForgetRequest, "Request to forget a customer"),
+    ("forget-receipt", ForgetReceipt, "Receipt of a customer forgotten"),
     ("standing", Standing, "Standing of a touchpoint"),
     ("way", Way, "Transition as taken now"),
     ("corridor-map", CorridorMap, "Corridor map"),
@@ -74,33 +79,16 @@ def render() -> dict[str, str]:
     return files
 
 
-def stale(folder: Path) -> list[str]:
-    """What in `folder` differs from what the types say, one sentence a file."""
-    files = render()
-    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    sentences = [f"{folder / name}: no type asks for this file; remove it" for name in sorted(found - set(files))]
-    for name, text in files.items():
-        if name not in found:
-            sentences.append(f"{folder / name}: missing; run `{COMMAND}`")
-        elif (folder / name).read_text(encoding="utf-8") != text:
-            sentences.append(f"{folder / name}: differs from the types; run `{COMMAND}`")
-    return sentences
-
-
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Write or compare the generated files; the exit code."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description="Generate JSON Schema and AsyncAPI from the types.")
-    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 where a file is out of date")
-    parser.add_argument("--folder", type=Path, default=GENERATED, help="where the files are (default: %(default)s)")
-    options = parser.parse_args(arguments)
-    if options.check:
-        sentences = stale(options.folder)
-        sys.stderr.writelines(f"{sentence}\n" for sentence in sentences)
-        return 1 if sentences else 0
-    options.folder.mkdir(parents=True, exist_ok=True)
-    for name, text in render().items():
-        (options.folder / name).write_text(text, encoding="utf-8")
-    return 0
+    return written.main(
+        GENERATED,
+        render(),
+        "python -m schemas.generate",
+        "Generate JSON Schema and AsyncAPI from the types.",
+        all_of="*",
+        arguments=arguments,
+    )
 
 
 def _schema_of(kind: type) -> dict[str, Any]:
@@ -119,18 +107,23 @@ def _with_written_defaults(kind: type[Struct]) -> type[Struct]:
     if kind is not CorridorMap:
         return kind
     parts = {"defaults": _with_written_durations(Defaults), "detection": _with_written_durations(Detection)}
-    return _copy(CorridorMap, parts, {name: part() for name, part in parts.items()})
+    # The type of the objectives is made here: mypy takes no call in a type.
+    types: dict[str, Any] = {**parts, "objectives": tuple[_with_written_durations(Objective), ...]}  # type: ignore[misc]
+    return _copy(CorridorMap, types, {name: part() for name, part in parts.items()})
 
 
 def _with_written_durations(kind: type[Struct]) -> type[Struct]:
     written = {field.name: field.default for field in msgspec.structs.fields(kind)}
-    return _copy(kind, {}, {name: f"{value:g}s" for name, value in written.items() if isinstance(value, Duration)})
+    return _copy(kind, {}, {name: str(value) for name, value in written.items() if isinstance(value, Duration)})
 
 
 def _copy(kind: type[Struct], types: dict[str, Any], values: dict[str, Any]) -> type[Struct]:
     fields: list[Any] = []
     for field in msgspec.structs.fields(kind):
-        entry: tuple[Any, ...] = (field.name, types.get(field.name, field.type))
+        entry: tuple[Any, ...] = (field.name, field.type)
+        if field.name in types:
+            limits = get_args(field.type)[1:] if get_origin(field.type) is Annotated else ()
+            entry = (field.name, Annotated[(types[field.name], *limits)] if limits else types[field.name])
         if field.default_factory is not msgspec.NODEFAULT:
             entry += (msgspec.field(default_factory=field.default_factory),)
         elif field.default is not msgspec.NODEFAULT:

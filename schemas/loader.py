@@ -12,6 +12,7 @@ from schemas.conform import Conform, suggestion
 from schemas.corridor import COMPONENTS, DEFAULT_WEIGHTS, CorridorMap, Defaults, Duration, Touchpoint
 from schemas.document import Node, Problem, read_document, shown
 from schemas.errors import UsageError
+from schemas.loader_objectives import objective_problems
 
 __all__ = ["Problem", "check", "load_map", "read_map"]
 
@@ -76,6 +77,9 @@ class _Rules(Conform):
             yield from self._segment_values(segment)
         yield from self._weights(root, touchpoints)
         yield from self._transitions(root, touchpoints)
+        objectives = _items(root, "objectives")
+        yield from self._duplicates(_texts(objectives, "name"), "objective")
+        yield from objective_problems(self, objectives, [name.value for name in names])
         detection = root.value.get("detection")
         yield from self._time_zone(_texts([detection], "time_zone") if detection is not None else [])
 

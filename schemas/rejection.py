@@ -24,11 +24,20 @@ class Reason(StrEnum):
     NAIVE_TIME = "naive_time"
     INVALID_TIME = "invalid_time"
     FUTURE_TIME = "future_time"
+    PERSONAL_DATA = "personal_data"
+    UNKNOWN_SCHEMA = "unknown_schema"
     REFUSED_BY_STORE = "refused_by_store"
 
 
+#: Stands in the detail of a rejection of which only the beginning was kept.
+CUT = "too large to keep whole"
+
+
 class RejectedEvent(Struct, frozen=True, kw_only=True):
-    """One rejected message. `raw`, `key` and header values are bytes, base64 in JSON. Times are epoch seconds."""
+    """One rejected message. `raw`, `key` and header values are bytes, base64 in JSON. Times are epoch seconds.
+
+    Once it is repaired it is published again under the same key, with `repaired_at` and `repair`.
+    """
 
     reason: Reason
     #: What is wrong and where in the event, for example ``Expected `str`, got `int` - at `$.id` ``.
@@ -41,3 +50,7 @@ class RejectedEvent(Struct, frozen=True, kw_only=True):
     key: bytes | None
     raw: bytes | None
     headers: dict[str, bytes | None] = {}
+    #: When the event was repaired and published again, epoch seconds; None: it is open.
+    repaired_at: float | None = None
+    #: Name of the fix that repaired it.
+    repair: str = ""

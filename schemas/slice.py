@@ -125,3 +125,6 @@ class Progress(Struct, frozen=True, tag_field="kind", tag="progress"):
     origin: str
     applied: int
     watermark: float | None
+    #: Event time as the wall clock carries it on while the whole partition is idle, in steps of 5 s; None otherwise,
+    #: and where event time is not near the wall clock: history that was replayed has no silence after its end.
+    clock: float | None = None

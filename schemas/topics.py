@@ -19,15 +19,15 @@ class Topic:
     #: `LogAppendTime` makes the broker's clock the arrival time, so that no producer can move it.
     timestamps: Literal["CreateTime", "LogAppendTime"] = "CreateTime"
 
-    def config(self) -> dict[str, str]:
-        """Kafka topic configuration, as `CreateTopics` takes it."""
+    def config(self, retention_ms: int | None = None) -> dict[str, str]:
+        """Kafka topic configuration, as `CreateTopics` takes it; with another retention if one is given."""
         config = {
             "cleanup.policy": self.cleanup,
             "max.message.bytes": str(self.max_message_bytes),
             "message.timestamp.type": self.timestamps,
         }
         if "delete" in self.cleanup:
-            config["retention.ms"] = str(self.retention_ms)
+            config["retention.ms"] = str(self.retention_ms if retention_ms is None else retention_ms)
         return config
 
 
@@ -78,7 +78,15 @@ STATE_DETECT = Topic(
     # A place with hundreds of segment pairs, each with what is usual in every hour of the week.
     max_message_bytes=8 * 1024 * 1024,
 )
+FORGET = Topic(
+    "corredor.forget",
+    "request",
+    "customers to be forgotten, until they are (internal)",
+    # A request that nobody finishes must not fall into oblivion itself.
+    retention_ms=90 * DAY_MS,
+)
+FORGOTTEN = Topic("corredor.forgotten", "request", "receipts of customers forgotten", cleanup="compact")
 
 #: Read by the sinks, written to ClickHouse.
-RESULTS = (SCORED, REJECTED, SLICES, SCORES, JOURNEYS, INCIDENTS, CORRIDOR)
+RESULTS = (SCORED, REJECTED, SLICES, SCORES, JOURNEYS, INCIDENTS, CORRIDOR, FORGET, FORGOTTEN)
 ALL = (EVENTS, REKEYED, *RESULTS, STATE_INGEST, STATE_DETECT)

@@ -6,9 +6,11 @@ chDB, or behind a server whose answers trickle in for ever, answers nothing: onl
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
+from schemas.forget import ForgetRequest
 from sinks.clickhouse import Store
 
 #: How often the thread looks. Seconds.
@@ -45,9 +47,19 @@ class WatchedStore:
 
     def insert(self, table: str, lines: bytes) -> None:
         """See `Store.insert`."""
-        self._insert = _Insert(table, len(lines), self._clock())
-        try:
+        with self._watched(table, len(lines)):
             self._store.insert(table, lines)
+
+    def erase(self, request: ForgetRequest) -> None:
+        """See `Store.erase`."""
+        with self._watched("(what erases rows)", 0):
+            self._store.erase(request)
+
+    @contextmanager
+    def _watched(self, table: str, size: int) -> Iterator[None]:
+        self._insert = _Insert(table, size, self._clock())
+        try:
+            yield
         finally:
             self._insert = None
 

@@ -2,11 +2,16 @@
 
 chDB takes one process at a time, so the process that writes also answers queries. Every request gets an engine
 connection of its own (0.3 ms), on which `readonly = 1` is set before the query: the engine itself then refuses writes,
-changes of settings and table functions that reach outside, with code 164. What the engine lets through although it
-reaches the file system or this process (INTO OUTFILE, the functions `file` and `python`) is refused by looking at the
-parsed query first. Loopback only: there are no users and passwords here.
+changes of settings and table functions that reach outside, with code 164; `sinks.http_admit` refuses the rest.
+
+Programs on this machine need no password. On another address than loopback the interface listens only if it is told a
+password, and asks everyone for it who comes from another machine; the name of the user is not looked at.
 """
 
+import base64
+import binascii
+import hmac
+import ipaddress
 import json
 import re
 import socket
@@ -28,9 +33,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from schemas.errors import UsageError
+from schemas.sql import literal
+from sinks.clickhouse import FINAL_READS_LESS
+from sinks.http_admit import QueryError, admit, admit_setting, ask
 from sinks.http_status import CONTENT_TYPES, status_of
 
-READONLY = 164
+LOOPBACK = "127.0.0.1"
+_WRONG_PASSWORD = 516
 #: Limits of one query: seconds, bytes of result, bytes of memory, queries at a time.
 LIMITS = {
     "max_execution_time": 60,
@@ -68,18 +77,7 @@ _TRANSPORT = frozenset(
     }
 )
 _connect: Callable[[str], Any] = chdb.connect
-_NAME = re.compile(r"\w+")
-_CODE = re.compile(r"Code: (\d+)")
 _OWN_FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
-_AST_OUTSIDE = re.compile(r"^ *Function (file|python) ", re.MULTILINE | re.IGNORECASE)
-
-
-class QueryError(Exception):
-    """An error as ClickHouse would answer it."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +121,8 @@ class Engine:
         try:
             connection = self._open(settings, {"database": database})
             try:
-                _admit(connection, sql, params)
-                result = _ask(connection, sql, default_format, params)
+                admit(connection, sql, params)
+                result = ask(connection, sql, default_format, params)
                 own = _OWN_FORMAT.search(sql)
                 return Result(
                     bytes(result.bytes()),
@@ -144,62 +142,21 @@ class Engine:
             self._slots.release()
 
     def _open(self, settings: dict[str, str], where: dict[str, str]) -> Any:
-        """A connection of its own: the caller's settings, then our limits, then the lock."""
+        """A connection of its own: our defaults, the caller's settings, then our limits, then the lock."""
         connection = _connect(self._path)
         try:
+            ask(connection, f"SET {FINAL_READS_LESS}", "TSV", {})
             if where:
-                _ask(connection, "USE {database:Identifier}", "TSV", where)
+                ask(connection, "USE {database:Identifier}", "TSV", where)
             for name, value in settings.items():
-                if not _NAME.fullmatch(name):
-                    raise QueryError(115, f"Code: 115. DB::Exception: Unknown setting '{name}'. (UNKNOWN_SETTING)")
-                quoted = value.replace("\\", "\\\\").replace("'", "\\'")
-                _ask(connection, f"SET {name} = '{quoted}'", "TSV", {})
+                admit_setting(name)
+                ask(connection, f"SET {name} = {literal(value)}", "TSV", {})
             limits = ", ".join(f"{name} = {value}" for name, value in LIMITS.items())
-            _ask(connection, f"SET {limits}, result_overflow_mode = 'throw', readonly = 1", "TSV", {})
+            ask(connection, f"SET {limits}, result_overflow_mode = 'throw', readonly = 1", "TSV", {})
         except BaseException:
             connection.close()
             raise
         return connection
-
-
-def _ask(connection: Any, sql: str, fmt: str, params: dict[str, str]) -> Any:
-    try:
-        return connection.query(sql, fmt, params=params)
-    except RuntimeError as error:
-        raise _query_error(str(error)) from error
-
-
-def _query_error(message: str) -> QueryError:
-    message = message[max(message.find("Code: "), 0) :].strip()
-    code = _CODE.search(message)
-    return QueryError(int(code[1]) if code else 1002, message)
-
-
-def _admit(connection: Any, sql: str, params: dict[str, str]) -> None:
-    """Refuse what is not one plain read."""
-    report = connection._conn.classify_query(sql, "corredor")
-    kind, statements = report["query_class"].name, int(report["statement_count"])
-    if kind == "UNKNOWN":
-        # The engine parses it without running it, so that its words about the error come back.
-        _ask(connection, "SELECT formatQuery({corredor_sql:String})", "TSV", {"corredor_sql": _escaped(sql)})
-        raise QueryError(62, "Code: 62. DB::Exception: Syntax error: not a single statement. (SYNTAX_ERROR)")
-    if statements != 1:
-        raise QueryError(62, "Code: 62. DB::Exception: Syntax error: Multi-statements are not allowed. (SYNTAX_ERROR)")
-    if kind != "READ_ONLY":
-        raise _read_only("Cannot execute query in readonly mode.")
-    tree = _ask(connection, f"EXPLAIN AST {sql}", "TSVRaw", params).bytes().decode(errors="replace")
-    outside = _AST_OUTSIDE.search(tree)
-    if outside:
-        raise _read_only(f"Function {outside[1]} reaches outside the database, which is read-only here.")
-
-
-def _read_only(message: str) -> QueryError:
-    return QueryError(READONLY, f"Code: {READONLY}. DB::Exception: {message} (READONLY)")
-
-
-def _escaped(text: str) -> str:
-    """A String parameter's value travels in TSV escaping."""
-    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
 
 
 def _form(content_type: str, body: bytes) -> dict[str, str]:
@@ -215,8 +172,37 @@ def _form(content_type: str, body: bytes) -> dict[str, str]:
     return fields
 
 
-def create_app(engine: Engine) -> Starlette:
-    """The HTTP application: `/` takes queries, `/ping` says Ok."""
+def _check_password(request: Request, password: str) -> None:
+    """QueryError if the request comes from another machine without the password, in any of ClickHouse's ways."""
+    client = request.client.host if request.client is not None else ""
+    if _is_loopback(client) or any(hmac.compare_digest(one.encode(), password.encode()) for one in _given(request)):
+        return
+    raise QueryError(_WRONG_PASSWORD, f"Code: {_WRONG_PASSWORD}. DB::Exception: Authentication failed: password is "
+                                      "incorrect. (AUTHENTICATION_FAILED)")  # fmt: skip
+
+
+def _given(request: Request) -> list[str]:
+    """The passwords that a request brings, empty ones left out."""
+    kind, _, credentials = request.headers.get("authorization", "").partition(" ")
+    basic = ""
+    if kind.lower() == "basic":
+        try:
+            basic = base64.b64decode(credentials).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            basic = ""
+    found = (basic, request.headers.get("x-clickhouse-key", ""), request.query_params.get("password", ""))
+    return [password for password in found if password]
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def create_app(engine: Engine, password: str = "") -> Starlette:
+    """The HTTP application: `/` takes queries, `/ping` says Ok. Without a password only this machine is answered."""
 
     async def query(request: Request) -> Response:
         given = dict(request.query_params)
@@ -228,6 +214,7 @@ def create_app(engine: Engine) -> Starlette:
             "X-ClickHouse-Timezone": engine.timezone,
         }
         try:
+            _check_password(request, password)
             if len(body) > _MAX_BODY:
                 raise QueryError(229, "Code: 229. DB::Exception: The query is longer than 1 MiB. (QUERY_IS_TOO_LARGE)")
             content_type = request.headers.get("content-type", "")
@@ -269,26 +256,25 @@ def create_app(engine: Engine) -> Starlette:
 
 
 class QueryServer:
-    """The interface on a port of the loopback address, served by a thread of its own."""
+    """The interface on a port of the loopback address and of `host`, served by a thread of its own."""
 
-    def __init__(self, path: Path, port: int) -> None:
-        """Bind the port (0 takes a free one); UsageError if it is taken."""
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._socket.bind(("127.0.0.1", port))
-        except OSError as error:
-            self._socket.close()
+    def __init__(self, path: Path, port: int, host: str = LOOPBACK, password: str = "") -> None:
+        """Bind the port (0 takes a free one); UsageError if it is taken, or `host` needs a password and has none."""
+        if not _is_loopback(host) and not password:
             raise UsageError(
-                f"the query interface cannot listen on 127.0.0.1:{port}: {error.strerror}; "
-                f"choose another port with --query-port or CORREDOR_QUERY_PORT (0 takes a free one)"
-            ) from error
+                f"the query interface shall listen on {host or 'no address'}, where others reach it: set "
+                f"CORREDOR_QUERY_PASSWORD, or leave CORREDOR_QUERY_HOST at {LOOPBACK}"
+            )
+        # Who is told to listen on all addresses listens on loopback too; on any other address not yet.
+        hosts = [host] if host == "0.0.0.0" else list(dict.fromkeys((LOOPBACK, host)))
+        self._sockets = _bound(hosts, port)
+        self.port: int = self._sockets[0].getsockname()[1]
         self._engine = Engine(path)
         # At once: whoever is told the address may come before the server's thread does.
-        self._socket.listen()
-        self.port: int = self._socket.getsockname()[1]
+        for listening in self._sockets:
+            listening.listen()
         config = uvicorn.Config(
-            create_app(self._engine),
+            create_app(self._engine, password),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -296,12 +282,12 @@ class QueryServer:
             timeout_graceful_shutdown=2,
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="query", daemon=True)
+        self._thread = threading.Thread(target=self._server.run, args=(self._sockets,), name="query", daemon=True)
 
     @property
     def dsn(self) -> str:
-        """Where clients connect."""
-        return f"http://127.0.0.1:{self.port}/corredor"
+        """Where clients on this machine connect."""
+        return f"http://{LOOPBACK}:{self.port}/corredor"
 
     def start(self) -> None:
         """Listen."""
@@ -312,5 +298,31 @@ class QueryServer:
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join(timeout)
-        self._socket.close()
+        for listening in self._sockets:
+            listening.close()
         return not self._engine.busy
+
+
+def _bound(hosts: list[str], port: int) -> list[socket.socket]:
+    """Sockets bound to the same port of IPv4 or IPv6 addresses; UsageError if that cannot be."""
+    made: list[socket.socket] = []
+    host = ""
+    try:
+        for host in hosts:
+            version6 = ipaddress.ip_address(host).version == 6
+            made.append(socket.socket(socket.AF_INET6 if version6 else socket.AF_INET, socket.SOCK_STREAM))
+            made[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if version6:
+                made[-1].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            made[-1].bind((host, port))
+            port = made[0].getsockname()[1]
+    except (OSError, ValueError) as error:
+        for one in made:
+            one.close()
+        if isinstance(error, ValueError):
+            raise UsageError(f"CORREDOR_QUERY_HOST: `{host}` is no IP address; write one of this machine's") from error
+        raise UsageError(
+            f"the query interface cannot listen on {host}:{port}: {error.strerror}; "
+            f"choose another port with --query-port or CORREDOR_QUERY_PORT (0 takes a free one)"
+        ) from error
+    return made

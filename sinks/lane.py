@@ -17,7 +17,11 @@ TABLES = {
     topics.JOURNEYS.name: "journeys",
     topics.INCIDENTS.name: "incidents",
     topics.CORRIDOR.name: "corridor",
+    topics.FORGOTTEN.name: "forgotten",
+    topics.FORGET.name: "rows_of_a_subject",
 }
+#: No table: its messages are customers to be forgotten, and erase rows.
+ERASURE = TABLES[topics.FORGET.name]
 #: These are written four times less often than the others: an insert costs by its columns more than by its rows, and
 #: what has changed comes again with the next one.
 _UNHURRIED = (topics.SLICES.name, topics.JOURNEYS.name, topics.CORRIDOR.name)
@@ -29,8 +33,8 @@ _ABSOLUTE = (*_UNHURRIED, topics.SCORES.name, topics.INCIDENTS.name)
 #: Its first occurrence is the message's own: before it stand numbers, and strings, in which a quote is escaped.
 _VERSION = b'"version":'
 _DIGITS = re.compile(rb"\d+")
-#: Progress notes travel with the slices; they are not rows. They begin so, for msgspec writes fields in order.
-_PROGRESS = b'{"kind":"progress"'
+#: What travels with the slices and is no row. It begins so, for msgspec writes fields in order.
+_NO_ROW = (b'{"kind":"progress"', b'{"kind":"heard"')
 
 #: A Kafka message (confluent_kafka.Message); its value is one JSON object whose fields are the table's columns.
 Message = Any
@@ -89,7 +93,7 @@ class Lane:
             self._since = now
         value = message.value()
         self._received += len(value or b"")
-        if value is None or value.startswith(_PROGRESS):
+        if value is None or value.startswith(_NO_ROW):
             return
         if self._absolute and (key := message.key()) is not None:
             place = self._places.setdefault(key, len(batch.messages))

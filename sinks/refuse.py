@@ -6,9 +6,10 @@ import msgspec
 
 from schemas import topics
 from schemas.errors import RejectEvent, StopProcess
+from schemas.forget import ForgetRequest
 from schemas.rejection import Reason, RejectedEvent
 from sinks.clickhouse import Store
-from sinks.lane import TABLES, Message
+from sinks.lane import ERASURE, TABLES, Message
 
 _DETAIL_CHARS = 2000
 
@@ -37,12 +38,16 @@ class Refusal:
 
 
 def write(store: Store, table: str, messages: list[Message]) -> list[Refusal]:
-    """Write all rows but those refused, which are returned.
+    """Write all rows but those refused, which are returned; or erase the rows of those who are to be forgotten.
 
     A refused batch is halved until the row that breaks it stands alone: 2 log2(n) inserts for each such row. Raises
     StoreAway and StopProcess as `Store.insert` does; what was written by then is written again, and replaces itself.
     """
     if not messages:
+        return []
+    if table == ERASURE:
+        for message in messages:
+            store.erase(msgspec.json.decode(message.value(), type=ForgetRequest))
         return []
     try:
         store.insert(table, b"\n".join([message.value() for message in messages]))

@@ -5,11 +5,16 @@ import os
 import threading
 from collections.abc import Callable
 
+from schemas import retention
+from schemas.loader import load_map
+from sinks import bi
 from sinks.clickhouse import INSERT_TIMEOUT_S, ClickHouse, StoreAway, chdb_path, shown
+from sinks.cluster import spread
 from sinks.deliver import Deliver, consumer
 from sinks.hangs import WatchedStore
 from sinks.http_query import QueryServer
 from sinks.migrate import migrate
+from sinks.retention import keep
 from sinks.retriable import Backoff
 from streams.runtime import clients, http
 from streams.runtime.settings import Settings
@@ -32,14 +37,21 @@ def serve(
     store = _open(settings.clickhouse_dsn, stop, readiness)
     if store is None:
         return
-    for migration in migrate(store):
+    schema = spread(store, settings.clickhouse_cluster)
+    for migration in migrate(schema):
         log.info("applied migration %03d_%s", migration.version, migration.name)
+    for change in keep(schema, retention.parse(settings.retention)):
+        log.info("%s: rows are kept for %s, before for %s", change.table, change.after, change.before)
+    for sentence in bi.prepare(schema, load_map(settings.map)):
+        log.info("%s", sentence)
     places = [f"kafka={settings.kafka}", f"clickhouse={shown(store.dsn)}"]
     places.append(f"metrics=http://{settings.metrics_host}:{server.port}/metrics")
     queries = None
     folder = chdb_path(store.dsn)
     if folder is not None:
-        queries = QueryServer(folder, settings.query_port)
+        queries = QueryServer(
+            folder, settings.query_port, settings.query_host, settings.query_password.get_secret_value()
+        )
         queries.start()
         places.append(f"query={queries.dsn}")
     ended = threading.Event()

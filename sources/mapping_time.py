@@ -34,6 +34,10 @@ def duration(text: str | None) -> timedelta:
     return timedelta(milliseconds=float(number.replace(" ", "")) * UNIT_MS[text[len(number) :].strip()])
 
 
+#: Characters of a time, at most: what was read before is remembered.
+_LONGEST = 100
+
+
 @lru_cache(maxsize=256)
 def time_parser(formats: tuple[str, ...], timezone: str | None, ambiguous: Ambiguous, add: str | None) -> Parse:
     """A function from a cell (text, datetime, date or epoch number) to a moment in UTC.
@@ -62,6 +66,8 @@ def time_parser(formats: tuple[str, ...], timezone: str | None, ambiguous: Ambig
     def parse(cell: object) -> datetime:
         try:
             if isinstance(cell, str):
+                if len(cell) > _LONGEST:
+                    raise ValueError(f"is longer than {_LONGEST} characters: no time")
                 return parse_text(cell)
             if isinstance(cell, datetime):
                 return place(cell)

@@ -8,12 +8,13 @@ from confluent_kafka import KafkaError, Message
 from schemas.errors import StopProcess
 from schemas.event import MAX_EVENT_BYTES, TouchpointEvent
 from schemas.topics import EVENTS
+from sources.privacy import Edge, Headers
 from streams.runtime import clients
 from streams.runtime.pacing import Pacer
 from streams.runtime.settings import Settings
 
 #: CloudEvents' Kafka binding: this header says that the value is the whole event.
-HEADERS: list[tuple[str, str | bytes | None]] = [("content-type", b"application/cloudevents+json")]
+HEADERS: Headers = [("content-type", b"application/cloudevents+json")]
 _POLL_S = 0.05
 
 _encode = msgspec.json.Encoder().encode
@@ -36,7 +37,8 @@ class Publisher:
     """
 
     def __init__(self, settings: Settings, topic: str = EVENTS.name) -> None:
-        """Where the cluster's log is short, it keeps to the readers' pace."""
+        """Where the cluster's log is short, it keeps to the readers' pace. Raises UsageError."""
+        self._edge = Edge.of(settings)
         self._producer = clients.producer(settings)
         self._topic = topic
         # Does nothing unless `settings.kafka_paced`.
@@ -49,16 +51,21 @@ class Publisher:
     def publish(self, event: TouchpointEvent) -> None:
         """Send one event. May block while the queue is full or the readers are behind.
 
-        Raises StopProcess if an earlier event was refused, ValueError if this one cannot be encoded.
+        Raises StopProcess if an earlier event was refused, ValueError if this one cannot be encoded, RejectEvent as
+        `send`.
         """
         self.send(event.subject.encode(), encode(event))
 
-    def send(self, key: bytes, value: bytes) -> None:
-        """As `publish`, for an event that is encoded already; `key` is its subject in UTF-8."""
+    def send(self, key: bytes, value: bytes, headers: Headers = HEADERS) -> None:
+        """As `publish`, for an event that is encoded already; `key` is its subject in UTF-8.
+
+        It passes the edge: customers get pseudonyms if a key is set. Raises RejectEvent for what must not be published.
+        """
+        key, value, headers = self._edge.protect(key, value, headers)
         self._pacer.wait(self.poll)
         while True:
             try:
-                self._producer.produce(self._topic, value, key, headers=HEADERS, on_delivery=self._delivered)
+                self._producer.produce(self._topic, value, key, headers=list(headers), on_delivery=self._delivered)
                 break
             except BufferError:
                 self.poll(_POLL_S)

@@ -15,7 +15,8 @@ from schemas.event import TouchpointEvent
 from schemas.rejection import Reason
 from sources.mapping import Mapping
 from sources.mapping_order import Record, TimeOrder
-from sources.publish import Publisher, encode
+from sources.privacy import Edge
+from sources.publish import HEADERS, Publisher, encode
 from sources.tables import SourceFile, find_files, read_rows
 from sources.tables_joined import columns_read, enrichers
 
@@ -64,11 +65,13 @@ def collect(
     on_skipped: OnSkipped | None = None,
     on_progress: Callable[[Tally], None] | None = None,
     order: TimeOrder | None = None,
+    edge: Edge | None = None,
 ) -> TimeOrder:
     """Read and map everything, encoded and in time order. Events of one time keep the order of tables, files and rows.
 
     A row that cannot be mapped is counted, kept as an example, and given to `on_skipped`; with `strict` it raises
-    StopProcess. Raises UsageError for files that do not fit the mapping.
+    StopProcess. So is one whose events must not pass the `edge`. Raises UsageError for files that do not fit the
+    mapping.
     """
     tally = tally if tally is not None else Tally()
     order = order if order is not None else TimeOrder()
@@ -103,7 +106,7 @@ def collect(
                     events = mapping.events(table, row)
                     if tenant is not None:
                         events = [msgspec.structs.replace(event, tenant=tenant) for event in events]
-                    encoded = [(event, event.subject.encode(), encode(event)) for event in events]
+                    encoded = [(event, *_passed(event, edge)) for event in events]
                 except RejectEvent as error:
                     skip(source, line, error)
                     continue
@@ -118,6 +121,12 @@ def collect(
     if on_progress is not None:
         on_progress(tally)
     return order
+
+
+def _passed(event: TouchpointEvent, edge: Edge | None) -> tuple[bytes, bytes]:
+    """Key and value, as they may be published."""
+    key, value = event.subject.encode(), encode(event)
+    return (key, value) if edge is None else edge.protect(key, value, HEADERS)[:2]
 
 
 def read_events(

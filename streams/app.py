@@ -14,11 +14,10 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import faust
 import uvloop
-from confluent_kafka import KafkaException
 from faust.types import TP
 
 from schemas import topics
@@ -27,7 +26,8 @@ from schemas.loader import load_map
 from streams.agents.detect import DetectTask
 from streams.agents.ingest import LANES, IngestTask
 from streams.agents.score import ScoreTask
-from streams.runtime import clients, http, metrics
+from streams.model.decode import Record
+from streams.runtime import http, metrics, security
 from streams.runtime.checkpoint import Checkpointer
 from streams.runtime.logs import set_up_logging
 from streams.runtime.outbox import Outbox
@@ -35,8 +35,12 @@ from streams.runtime.partitioner import partitioner
 from streams.runtime.positions import Place, Positions, check_gap
 from streams.runtime.settings import Settings
 from streams.runtime.shared_positions import SharedPositions
+from streams.runtime.topics_admin import partition_counts
 from streams.runtime.transport import use_batches
 from streams.runtime.watchdog import LOOK_S, Probe, Watchdog, end_process
+
+if TYPE_CHECKING:
+    from streams.runtime.registry import SchemaRegistry
 
 log = logging.getLogger("corredor.worker")
 AgentTask = IngestTask | ScoreTask | DetectTask
@@ -47,7 +51,7 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         corridor = load_map(settings.map)
-        counts = _partition_counts(settings)
+        counts = partition_counts(settings)
         inputs = counts[topics.EVENTS.name]
         self.settings = settings
         self.app = create_app(settings)
@@ -55,24 +59,24 @@ class Worker:
         self.owning = asyncio.Event()
         self.failure: BaseException | None = None
         self.ready = "the partitions are not assigned yet"
-        self.watchdog = Watchdog(settings, Probe(settings).readable, end_process)
+        self.watchdog = Watchdog(settings, Probe(settings), end_process)
         self._unowned = ExitStack()
         self._taking: asyncio.Task[None] | None = None
         #: How often partitions were given up; a take-over that began before the last time stops.
         self._revocations = 0
 
-        sink, worker = settings.sink_group, settings.worker_group
+        sinks = [settings.sink_group] if settings.sink else []
         ingest_box = Outbox(
             settings,
             {
-                topics.SCORED.name: [sink],
-                topics.REJECTED.name: [sink],
-                topics.SLICES.name: [sink, worker],
-                topics.JOURNEYS.name: [sink],
+                topics.SCORED.name: sinks,
+                topics.REJECTED.name: sinks,
+                topics.SLICES.name: [*sinks, settings.worker_group],
+                topics.JOURNEYS.name: sinks,
             },
         )
-        score_box = Outbox(settings, {topics.SCORES.name: [sink]})
-        detect_box = Outbox(settings, {topics.INCIDENTS.name: [sink], topics.CORRIDOR.name: [sink]})
+        score_box = Outbox(settings, {topics.SCORES.name: sinks})
+        detect_box = Outbox(settings, {topics.INCIDENTS.name: sinks, topics.CORRIDOR.name: sinks})
         self.ingest = IngestTask(
             settings,
             corridor,
@@ -84,6 +88,7 @@ class Worker:
         origins = [f"{topic}/{partition}" for topic in LANES for partition in range(inputs)]
         self.score = ScoreTask(settings, corridor, origins)
         self.detect = DetectTask(settings, corridor, origins)
+        self.registry = _registry(settings)
         self.slices = SharedPositions(topics.SLICES.name, ("score", "detect"), self._commit)
         self.checkpoints = (
             Checkpointer(self.ingest, ingest_box, self._commit),
@@ -92,6 +97,9 @@ class Worker:
         )
         metrics.SCORES.current = self.score.current
         metrics.INCIDENTS.current = self.detect.open
+        metrics.INCIDENTS.cut_off = self.detect.cut_off
+        for touchpoint in corridor.touchpoints:
+            metrics.IMPORTANCE.labels(touchpoint.name).set(touchpoint.importance)
         self._wire()
 
     def _wire(self) -> None:
@@ -102,7 +110,10 @@ class Worker:
             channel = self.app.topic(
                 *names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
             )
-            self.app.agent(channel, name=type(task).__name__)(_agent(task, checkpoint, self._admit, self.fail))
+            unwrap = self.registry.unwrap if self.registry is not None and task is self.ingest else None
+            self.app.agent(channel, name=type(task).__name__)(
+                _agent(task, checkpoint, self._admit, self._ours, self.fail, unwrap)
+            )
         self.app.on_partitions_assigned.connect(self._assigned, weak=False)
         self.app.on_partitions_revoked.connect(self._revoked, weak=False)
 
@@ -165,13 +176,17 @@ class Worker:
         """
         await self.owning.wait()
         expected = task.next_offset(message.topic, message.partition)
-        if expected is None or message.generation_id != self.app.consumer_generation_id:
+        if expected is None or not self._ours(message, task):
             return False
         if message.offset > expected:
             await asyncio.to_thread(
                 check_gap, self.settings, message.topic, message.partition, expected, message.offset
             )
         return True
+
+    def _ours(self, message: Any, task: AgentTask) -> bool:
+        owned = self.owning.is_set() and task.next_offset(message.topic, message.partition) is not None
+        return owned and message.generation_id == self.app.consumer_generation_id
 
     async def _commit(self, positions: Mapping[tuple[str, int], int]) -> None:
         await self.app.consumer.commit_positions({TP(*place): offset for place, offset in positions.items()})
@@ -194,8 +209,10 @@ class Worker:
         try:
             # A checkpoint under way is never cancelled: what it has taken from its task would be lost.
             while not await self._stops_within(self.settings.checkpoint_interval):
-                with self.watchdog.step("a checkpoint"):
-                    await checkpoint.run()
+                # Since the checkpoint before partitions were given up nothing is new, and no commit would be taken.
+                if self.owning.is_set():
+                    with self.watchdog.step("a checkpoint"):
+                        await checkpoint.run()
         except Exception as error:  # noqa: BLE001 - any failure ends the process, whatever it is
             self.fail(error)
 
@@ -240,7 +257,8 @@ class Worker:
 
     async def _stop(self, timers: list[asyncio.Task[None]]) -> None:
         await asyncio.gather(*timers)
-        await self.checkpoint()
+        if self.owning.is_set():
+            await self.checkpoint()
         await self.app.stop()
 
     async def run(self) -> int:
@@ -248,7 +266,12 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
-        server = http.serve(self.settings.metrics_host, self.settings.metrics_port, self._not_ready)
+        server = http.serve(
+            self.settings.metrics_host,
+            self.settings.metrics_port,
+            self._not_ready,
+            documents={http.INCIDENTS: self.detect.open_with_links},
+        )
         log.info("metrics at http://%s:%d/metrics", self.settings.metrics_host, server.port)
         self._await_partitions()
         self.watchdog.start()
@@ -284,6 +307,7 @@ def create_app(settings: Settings) -> faust.App:
     app = faust.App(
         settings.worker_group,
         broker=";".join(f"kafka://{address}" for address in settings.kafka.split(",")),
+        broker_credentials=security.credentials(settings),
         autodiscover=False,
         web_enabled=False,
         topic_allow_declare=False,
@@ -293,7 +317,8 @@ def create_app(settings: Settings) -> faust.App:
         stream_publish_on_commit=False,
         broker_max_poll_records=10_000,
         broker_session_timeout=settings.session_timeout,
-        broker_heartbeat_interval=min(3.0, settings.session_timeout / 3),
+        # A heartbeat is also how a worker hears that partitions are being assigned anew.
+        broker_heartbeat_interval=min(1.0, settings.session_timeout / 3),
         broker_request_timeout=40.0,
         broker_max_poll_interval=300.0,
         consumer_max_fetch_size=4 * 1024 * 1024,
@@ -307,52 +332,42 @@ def create_app(settings: Settings) -> faust.App:
     return app
 
 
+def _registry(settings: Settings) -> "SchemaRegistry | None":
+    if not settings.schema_registry.get_secret_value():
+        return None
+    from streams.runtime.registry import SchemaRegistry
+
+    return SchemaRegistry(settings)
+
+
 def _agent(
     task: AgentTask,
     checkpoint: Checkpointer,
     admit: Callable[[Any, AgentTask], Awaitable[bool]],
+    ours: Callable[[Any, AgentTask], bool],
     fail: Callable[[BaseException], None],
+    unwrap: Callable[[list[Record]], Awaitable[list[Record]]] | None,
 ) -> Callable[[Any], Awaitable[None]]:
-    async def apply(batch: Any) -> None:
-        for start in range(0, len(batch.value), task.at_once):
-            async with checkpoint.gate:
-                await task.apply(batch.topic, batch.partition, batch.value[start : start + task.at_once])
+    async def turn(batch: Any, records: list[Record]) -> int:
+        async with checkpoint.gate:
+            # Partitions may have been given up while a checkpoint had the gate.
+            return await task.apply(batch.topic, batch.partition, records) if ours(batch, task) else 0
 
     async def agent(stream: Any) -> None:
         try:
             async for event in stream.noack().events():
-                if await admit(event.message, task):
+                batch = event.message
+                left: list[Record] = batch.value if unwrap is None else await unwrap(batch.value)
+                while left and await admit(batch, task):
                     # Faust cancels agents when it stops: a batch applied but not published must not be acknowledged.
-                    await asyncio.shield(apply(event.message))
+                    left = left[await asyncio.shield(turn(batch, left)) :]
+                    if left:
+                        # Others get their turn.
+                        await asyncio.sleep(0)
         except Exception as error:  # noqa: BLE001 - Faust would restart the agent without the batch
             fail(error)
 
     return agent
-
-
-def _partition_counts(settings: Settings) -> dict[str, int]:
-    """Partitions of every topic. Raises StopProcess where a topic is missing or two do not fit together."""
-    try:
-        metadata = clients.admin(settings).list_topics(timeout=30)
-    except KafkaException as error:
-        raise StopProcess(f"Kafka at {settings.kafka} does not answer: {error.args[0].str()}") from None
-    counts = {
-        topic.name: len(metadata.topics[topic.name].partitions) for topic in topics.ALL if topic.name in metadata.topics
-    }
-    missing = [topic.name for topic in topics.ALL if topic.name not in counts]
-    if missing:
-        raise StopProcess(f"Kafka has no topic {', '.join(missing)}; create them with `corredor topics --create`")
-    for topic, other in (
-        (topics.REKEYED, topics.EVENTS),
-        (topics.STATE_INGEST, topics.EVENTS),
-        (topics.STATE_DETECT, topics.SLICES),
-    ):
-        if counts[topic.name] != counts[other.name]:
-            raise StopProcess(
-                f"{topic.name} has {counts[topic.name]} partitions and {other.name} has {counts[other.name]}: "
-                "both need the same number"
-            )
-    return counts
 
 
 def _traceback(error: BaseException) -> BaseException | None:

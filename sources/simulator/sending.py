@@ -33,7 +33,7 @@ _AGAIN_S = 8.0
 _BACKLOG_S = 3.0
 
 _BROKEN_ATTRIBUTES: tuple[dict[str, Any], ...] = (
-    {"specversion": "0.3"},
+    {"specversion": "0.2"},
     {"type": "io.corredor.touchpoint.v9"},
     {"subject": ""},
     {"source": ""},

@@ -1,7 +1,6 @@
 """The ingest agent: batches of events to the model, what they led to out to Kafka."""
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -12,6 +11,8 @@ from schemas.corridor import CorridorMap
 from streams.model.decode import Record
 from streams.model.ingest import ORIGIN_HEADER, Ingest, Outcome
 from streams.model.journey_state import JOURNEY
+from streams.model.personal import PersonalData
+from streams.model.state_format import INGEST
 from streams.runtime import metrics
 from streams.runtime.checkpoint import Effects
 from streams.runtime.outbox import Outbox
@@ -19,7 +20,7 @@ from streams.runtime.partitioner import partitioner
 from streams.runtime.positions import Positions
 from streams.runtime.rocks_shelf import open_shelf
 from streams.runtime.settings import Settings
-from streams.runtime.state_log import READ_AT_A_TIME, StateLog, read_back
+from streams.runtime.state_log import READ_AT_A_TIME, StateLog, read_back, understood
 
 #: A lane without a record for this long, and with none waiting, holds no watermark back. Seconds.
 IDLE_AFTER_S = 5.0
@@ -30,9 +31,6 @@ LANES = (topics.EVENTS.name, topics.REKEYED.name)
 
 class IngestTask:
     """The partitions of the ingest agent that this worker owns."""
-
-    #: Records applied before a checkpoint may come: whole batches.
-    at_once = sys.maxsize
 
     def __init__(
         self,
@@ -49,6 +47,8 @@ class IngestTask:
         self._outbox = outbox
         self._partition_of = partition_of
         self._caught_up = caught_up
+        refuse = settings.personal_data == "refuse"
+        self._personal = PersonalData(settings.personal_data_allowed.split(",")) if refuse else None
         self._slice_partitions = slice_partitions
         self._slice_partition_of = partitioner(slice_partitions)
         self._partitions: dict[int, Ingest] = {}
@@ -91,21 +91,27 @@ class IngestTask:
         # First fence whoever had the partition, then read what is final.
         self._logs[partition] = StateLog(self._settings, topics.STATE_INGEST.name, partition)
         shelf = open_shelf(self._settings, topics.STATE_INGEST.name, partition)
-        state = Ingest(partition, self._corridor, self._partition_of, shelf)
+        state = Ingest(partition, self._corridor, self._partition_of, shelf, self._personal)
         read = read_back(self._settings, topics.STATE_INGEST.name, partition, None, None, (JOURNEY, shelf))
-        for key, value in read.items():
-            state.restore(key, value)
-        for topic, lane in state.lanes.items():
-            positions.check(topic, partition, lane.state.applied)
-            # State may be ahead of what was acknowledged: the next checkpoint makes up for it, even if no event comes.
-            lane.saved = positions.of(topic, partition) - 1
-        return state, state.restored({topic: positions.of(topic, partition) for topic in LANES})
+        self._logs[partition].upgrade(INGEST, read, shelf)
+        with understood(topics.STATE_INGEST.name, partition):
+            for key, value in read.items():
+                state.restore(key, value)
+            for topic, lane in state.lanes.items():
+                positions.check(topic, partition, lane.state.applied)
+                # State may be ahead of what was acknowledged: the next checkpoint makes up for it, even if no event
+                # comes.
+                lane.saved = positions.of(topic, partition) - 1
+            return state, state.restored({topic: positions.of(topic, partition) for topic in LANES})
 
-    async def apply(self, topic: str, partition: int, records: Sequence[Record]) -> None:
-        """Apply a batch and publish what it led to; a batch of a partition no longer owned is left to its new owner."""
+    async def apply(self, topic: str, partition: int, records: Sequence[Record]) -> int:
+        """Apply a batch and publish what it led to; returns how many records it has done with, which is all.
+
+        A batch of a partition no longer owned is left to its new owner.
+        """
         state = self._partitions.get(partition)
         if state is None:
-            return
+            return len(records)
         started = time.perf_counter()
         outcome = state.apply(topic, records)
         metrics.BATCH_SECONDS.observe(time.perf_counter() - started)
@@ -119,6 +125,7 @@ class IngestTask:
             await self._outbox.publish(topics.REJECTED.name, outcome.rejected)
         for subject, record in outcome.rekeyed:
             await self._hand_over(partition, subject, record)
+        return len(records)
 
     async def _hand_over(self, partition: int, subject: bytes, record: Record) -> None:
         """Send an event to its customer's partition: the owner of murmur2(subject)."""
@@ -228,6 +235,8 @@ def _count(outcome: Outcome) -> None:
         metrics.REJECTED.labels(reason).inc(count)
     if outcome.unmapped:
         metrics.UNMAPPED.inc(outcome.unmapped.total())
+    if outcome.forgotten:
+        metrics.FORGOTTEN.inc(outcome.forgotten)
     if outcome.late:
         metrics.LATE.inc(outcome.late)
     for lateness in outcome.lateness:

@@ -1,7 +1,6 @@
 """The score agent: slices of all partitions to rolling window scores."""
 
 import asyncio
-import sys
 import threading
 import time
 from collections import Counter
@@ -19,11 +18,11 @@ from streams.runtime import metrics
 from streams.runtime.checkpoint import Effects
 from streams.runtime.positions import Positions
 from streams.runtime.settings import Settings
-from streams.runtime.state_log import READ_AT_A_TIME, read_back
+from streams.runtime.state_log import READ_AT_A_TIME, read_back, understood
 
 _decode = msgspec.json.Decoder(Slice | Progress).decode
-#: Transition slices travel with the others; windows do not need them. They begin so: the tag is written first.
-_TRANSITION = b'{"kind":"transition"'
+#: What travels with the slices and windows do not need. It begins so: the tag is written first.
+_NOT_FELT = (b'{"kind":"transition"', b'{"kind":"heard"')
 _encode = msgspec.json.Encoder().encode
 TOPIC = topics.SLICES.name
 #: Slices applied between two checkpoints, at most (but for the last batch). A short log takes fewer: ingest would wait
@@ -54,9 +53,6 @@ def _replaces(kept: bytes, later: bytes) -> bool:
 
 class ScoreTask:
     """The partitions of the score agent that this worker owns. Its state is what the slices topic says."""
-
-    #: Records applied before a checkpoint may come: whole batches.
-    at_once = sys.maxsize
 
     def __init__(self, settings: Settings, corridor: CorridorMap, origins: Sequence[str]) -> None:
         """`origins` names the lanes before the slices, `topic/partition`."""
@@ -95,9 +91,10 @@ class ScoreTask:
     def _restore(self, partition: int, positions: Positions) -> ScorePartition:
         owned = ScorePartition(self._minimum_n, self._origins)
         committed = positions.of(TOPIC, partition)
-        for value in read_back(self._settings, TOPIC, partition, committed, _replaces).values():
-            if not value.startswith(_TRANSITION):
-                owned.apply(_decode(value))
+        with understood(TOPIC, partition):
+            for value in read_back(self._settings, TOPIC, partition, committed, _replaces).values():
+                if not value.startswith(_NOT_FELT):
+                    owned.apply(_decode(value))
         # What is marked and not settled has not been published yet, and stays.
         owned.windows.take_dirty(owned.lanes.watermark())
         # What was let go before stays so: the log may no longer hold all of it.
@@ -105,18 +102,19 @@ class ScoreTask:
         owned.applied = committed - 1
         return owned
 
-    async def apply(self, topic: str, partition: int, records: Sequence[Record]) -> None:
-        """Apply a batch of slices."""
+    async def apply(self, topic: str, partition: int, records: Sequence[Record]) -> int:
+        """Apply a batch of slices; returns how many of them it has done with, which is all."""
         owned = self._partitions.get(partition)
         if owned is None:
-            return
-        with self._lock:
+            return len(records)
+        with self._lock, understood(topic, partition):
             for record in records:
                 value = record.value
-                if value is not None and record.offset > owned.applied and not value.startswith(_TRANSITION):
+                if value is not None and record.offset > owned.applied and not value.startswith(_NOT_FELT):
                     owned.apply(_decode(value))
             owned.applied = max(owned.applied, records[-1].offset)
         self._waiting += len(records)
+        return len(records)
 
     def next_offset(self, topic: str, partition: int) -> int | None:
         """The offset after the last one applied; None for a partition not owned."""

@@ -25,8 +25,10 @@ def watermark(clocks: Collection[SourceClock]) -> float | None:
     return min(clock.newest for clock in clocks if clock.seen_at >= live_from)
 
 
-def forget_silent(sources: dict[str, SourceClock]) -> None:
-    """Drop the sources not heard of for a day, so that memory stays bounded."""
+def forget_silent(sources: dict[str, SourceClock]) -> list[str]:
+    """Drop the sources not heard of for a day, so that memory stays bounded; returns their names."""
     oldest = max((clock.seen_at for clock in sources.values()), default=0.0) - FORGET_S
-    for name in [name for name, clock in sources.items() if clock.seen_at < oldest]:
+    silent = [name for name, clock in sources.items() if clock.seen_at < oldest]
+    for name in silent:
         del sources[name]
+    return silent

@@ -2,16 +2,19 @@
 
 Structured mode: the value is the whole CloudEvent. Binary mode: the attributes are `ce_*` headers and the value is the
 data (CloudEvents' Kafka protocol binding 1.0.2). A record without a `ce_specversion` header is read as structured.
+Events of old versions are read as well: see `streams.model.upgrade`.
 """
 
 from collections.abc import Iterable
-from typing import Protocol
+from contextlib import suppress
+from typing import Any, Protocol
 
 import msgspec
 
 from schemas.errors import RejectEvent
 from schemas.event import MAX_EVENT_BYTES, MAX_FUTURE_S, TouchpointEvent
 from schemas.rejection import Reason
+from streams.model.upgrade import perhaps_old, upgraded
 
 _decode = msgspec.json.Decoder(TouchpointEvent).decode
 _STRUCTURED = b"application/cloudevents"
@@ -30,8 +33,9 @@ _REASONS = (
 
 
 class UnreadableValue(bytes):
-    """The raw record batch of a record that cannot be read from it, for example for an unknown compression."""
+    """What cannot be read: the raw record batch of a record, for example of an unknown compression; or its value."""
 
+    reason: Reason = Reason.UNKNOWN_COMPRESSION
     detail: str = "the record batch cannot be read"
 
 
@@ -56,7 +60,7 @@ def decode(record: Record) -> TouchpointEvent:
     if value is None:
         raise RejectEvent(Reason.EMPTY, "the message has no value")
     if type(value) is UnreadableValue:
-        raise RejectEvent(Reason.UNKNOWN_COMPRESSION, value.detail)
+        raise RejectEvent(value.reason, value.detail)
     if len(value) > MAX_EVENT_BYTES:
         raise RejectEvent(Reason.TOO_LARGE, f"{len(value)} bytes; at most {MAX_EVENT_BYTES} are accepted")
     if not value:
@@ -71,7 +75,7 @@ def decode(record: Record) -> TouchpointEvent:
     except RecursionError:
         raise RejectEvent(Reason.TOO_DEEP, "objects or lists are nested too deeply") from None
     except msgspec.ValidationError as error:
-        raise RejectEvent(_reason(str(error)), str(error)) from None
+        event = _decode_old(value, record.headers, str(error))
     except msgspec.DecodeError as error:
         raise RejectEvent(Reason.INVALID_JSON, str(error)) from None
     if event.data.touchpoint.startswith("@"):
@@ -90,6 +94,58 @@ def check_times(event_time: float, received_at: float) -> None:
         raise RejectEvent(Reason.OUT_OF_RANGE, "time is before 1970 - at `$.time`")
 
 
+def readable(value: bytes, headers: Iterable[tuple[str, bytes | None]]) -> dict[str, Any]:
+    """What can be read of a record that may be no event, as plain data in either mode: for whoever repairs it.
+
+    Of an old version it is upgraded where that is possible. Broken headers are left out, and so are data that are no
+    JSON. Empty where nothing can be read.
+    """
+    attributes: dict[str, Any] = {}
+    structured = False
+    for name, content in headers:
+        lower = name.lower()
+        if lower == "content-type":
+            structured = (content or b"").lower().startswith(_STRUCTURED)
+        elif lower.startswith("ce_") and lower != "ce_data" and content is not None:
+            with suppress(UnicodeDecodeError):
+                attributes[lower[3:]] = content.decode()
+    inside: object = msgspec.UNSET
+    with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        inside = msgspec.json.decode(value)
+    if attributes and not structured:
+        event = attributes if inside is msgspec.UNSET else {**attributes, "data": inside}
+    else:
+        event = inside if isinstance(inside, dict) else {}
+    try:
+        return upgraded(event) or event
+    except (RejectEvent, RecursionError):
+        return event
+
+
+def _decode_old(value: bytes, headers: Iterable[tuple[str, bytes | None]], problem: str) -> TouchpointEvent:
+    """An event that may be of an old version; `problem` is what does not fit the current one. Raises RejectEvent."""
+    refusal = RejectEvent(_reason(problem), problem)
+    attributes = _attributes(headers)
+    # In binary mode the version is a header, and the value says nothing about it.
+    if attributes is None and not perhaps_old(value):
+        raise refusal from None
+    try:
+        found = msgspec.json.decode(value)
+    except (msgspec.DecodeError, RecursionError):
+        # What is skipped when fields are read one by one, such as a number beyond a double, stops this one.
+        raise refusal from None
+    event = found if attributes is None else {**attributes, "data": found}
+    try:
+        newer = upgraded(event) if isinstance(event, dict) else None
+        if newer is not None:
+            return msgspec.convert(newer, TouchpointEvent)
+    except RecursionError:
+        raise RejectEvent(Reason.TOO_DEEP, "objects or lists are nested too deeply") from None
+    except msgspec.ValidationError as error:
+        raise RejectEvent(_reason(str(error)), f"{error} (upgraded from an old version)") from None
+    raise refusal from None
+
+
 def _reason(message: str) -> Reason:
     if "Invalid enum value" in message:
         if message.endswith("`$.specversion`"):
@@ -103,6 +159,15 @@ def _reason(message: str) -> Reason:
 
 
 def _decode_with_headers(value: bytes, headers: Iterable[tuple[str, bytes | None]]) -> TouchpointEvent:
+    found = _attributes(headers)
+    if found is None:
+        return _decode(value)
+    found["data"] = msgspec.json.decode(value)
+    return msgspec.convert(found, TouchpointEvent)
+
+
+def _attributes(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, object] | None:
+    """The attributes of binary mode; None in structured mode. Raises RejectEvent for a broken header."""
     attributes: dict[str, object] = {}
     content_type = b""
     for name, content in headers:
@@ -119,8 +184,7 @@ def _decode_with_headers(value: bytes, headers: Iterable[tuple[str, bytes | None
             except UnicodeDecodeError:
                 raise RejectEvent(Reason.BAD_HEADER, f"header `{name}` is not UTF-8") from None
     if not attributes or content_type.lower().startswith(_STRUCTURED):
-        return _decode(value)
+        return None
     if "data" in attributes:
         raise RejectEvent(Reason.BAD_HEADER, "header `ce_data` is not allowed: the data is the message's value")
-    attributes["data"] = msgspec.json.decode(value)
-    return msgspec.convert(attributes, TouchpointEvent)
+    return attributes

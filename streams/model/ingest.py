@@ -17,15 +17,18 @@ from schemas import topics
 from schemas.corridor import CorridorMap
 from schemas.errors import RejectEvent
 from schemas.event import TouchpointEvent
+from schemas.forget import ForgetRequest
 from schemas.slice import Progress, Slice
 from schemas.transition import TransitionSlice
 from streams.model.clocks import watermark
 from streams.model.decode import Record, check_times, decode
 from streams.model.duplicates import identity, is_duplicate
-from streams.model.journey import DUPLICATE_HORIZON_S, Journeys
+from streams.model.forget import asked, is_nameless, nameless
+from streams.model.journey import Journeys
 from streams.model.journey_state import JourneyKey, JourneyState, name_of
 from streams.model.journey_store import JourneyStore
 from streams.model.lane import Lane, LaneState
+from streams.model.personal import PersonalData
 from streams.model.places import Places
 from streams.model.rejected import rejected_event
 from streams.model.scored import scored_event
@@ -44,6 +47,10 @@ AGAIN_AT_ONCE = 1_000
 #: Offsets between two looks at the watermark. The log alone says when they are due, not the batches: a replay settles
 #: journeys at the same records.
 LOOK_EVERY = 32
+#: Event time that lags the wall clock by more than this when the last event arrives is history. Seconds.
+_LIVE_S = 3600.0
+#: Steps in which the clock of an idle partition is told, seconds.
+_CLOCK_STEP_S = 5.0
 #: Header of an event handed over: the partition and offset it was published at.
 ORIGIN_HEADER: Final = "corredor-origin"
 
@@ -78,13 +85,15 @@ class Outcome:
     late: int = 0
     #: Seconds between event time and recordedtime, one for each event that has both.
     lateness: list[float] = field(default_factory=list)
+    #: Journeys that lost their name.
+    forgotten: int = 0
 
 
 @dataclass(slots=True)
 class Snapshot:
     """Everything a checkpoint has to make durable. `state` is written as one; None as a value deletes a key."""
 
-    #: (tenant, key, value) of touchpoint and transition slices.
+    #: (tenant, key, value) of touchpoint and transition slices, and of what was heard of the sources.
     slices: list[tuple[str, bytes, bytes]]
     journeys: list[Message]
     state: list[tuple[bytes, bytes | None]]
@@ -100,12 +109,18 @@ class Ingest:
         corridor: CorridorMap,
         partition_of: Callable[[bytes], int],
         shelf: Shelf | None = None,
+        personal: PersonalData | None = None,
     ) -> None:
-        """`shelf` takes the journeys that are idle, and those that are read back; default: one in memory."""
+        """`shelf` takes the journeys that are idle, and those that are read back; default: one in memory.
+
+        `personal` refuses events that hold what looks personal; default: none is refused.
+        """
         self.partition = partition
         self._partition_of = partition_of
+        self._personal = personal
         self._places = Places(corridor)
         self._allowed_lateness = float(corridor.defaults.allowed_lateness)
+        self._duplicate_horizon = float(corridor.defaults.duplicate_horizon)
         self.lanes = {topic.name: Lane(topic.name, partition) for topic in (topics.EVENTS, topics.REKEYED)}
         self._origin = f"{topics.EVENTS.name}/{partition}"
         self._transitions = Transitions(self._origin)
@@ -115,10 +130,15 @@ class Ingest:
         self._dirty_journeys: dict[JourneyKey, JourneyState] = {}
         #: Journeys with the snapshot of their first change that is not published, in that order.
         self._unpublished: dict[JourneyKey, tuple[int, JourneyState]] = {}
+        #: Names that journeys had before they were forgotten, still in the changelog.
+        self._left: list[bytes] = []
         #: Those read back of which it is unknown; a few at a time join the others.
         self._perhaps_unpublished: list[JourneyKey] = []
         self._progression = Progression()
         self._idle = False
+        #: Event time as of the last look, and whether it is near the wall clock.
+        self._clock = float("-inf")
+        self._live = False
         #: What the last snapshot brought out, once its checkpoint is finished: snapshots of slices, and of journeys.
         self._going_out = (0, 0)
 
@@ -139,10 +159,15 @@ class Ingest:
             if offset >= lane.state.look_at:
                 lane.state.look_at = offset + LOOK_EVERY
                 self._progression.watermark = self._complete_until()
+            if not own_lane and (request := asked(record)) is not None:
+                outcome.forgotten += self._forget(request)
+                continue
             try:
                 event = decode(record)
                 event_time = event.time.timestamp()
                 check_times(event_time, record.timestamp / 1000.0)
+                if self._personal is not None:
+                    self._personal.check(record.value or b"", record.headers)
             except RejectEvent as error:
                 self._reject(lane, record, error, outcome)
                 continue
@@ -165,7 +190,7 @@ class Ingest:
             journey = self._journeys.hot.young[key] = JourneyState()
 
         late = lane.advance(event.source, event_time, received_at, self._allowed_lateness)
-        if received_at - journey.seen_at > DUPLICATE_HORIZON_S:
+        if received_at - journey.seen_at > self._duplicate_horizon:
             journey.ids.clear()
         journey.seen_at = received_at
         self._dirty_journeys[key] = journey
@@ -175,6 +200,7 @@ class Ingest:
             return
 
         place = self._places.find(event.tenant, data)
+        lane.hear(event.tenant, event.source, data.touchpoint if place.mapped else "")
         experience = place.scorer(data)
         pairs = tuple(self._places.pairs(data.segment)) if data.segment else ()
         slices = lane.slices(place, pairs, bucket_of(event_time), record.offset)
@@ -190,6 +216,20 @@ class Ingest:
         scored = scored_event(record, event, event_time, place, experience, late, self._source(lane, record))
         outcome.scored.append({"key": subject.encode(), "value": _json(scored)})
 
+    def _forget(self, request: ForgetRequest) -> int:
+        """Take the names off the journeys of a customer; returns of how many."""
+        keys = self._journeys.of_subject(request.subject)
+        for number, key in enumerate(keys):
+            new = nameless(key, request.request, number)
+            state = self._journeys.rename(key, new)
+            state.ids.clear()
+            self._tracker.renamed(new, state)
+            self._dirty_journeys.pop(key, None)
+            self._unpublished.pop(key, None)
+            self._dirty_journeys[new] = state
+            self._left.append(name_of(key))
+        return len(keys)
+
     def _source(self, lane: Lane, record: Record) -> tuple[int, int]:
         """Partition and offset in `touchpoint.events`, also of an event that was handed over."""
         if lane.topic == topics.EVENTS.name:
@@ -204,7 +244,7 @@ class Ingest:
     def _reject(self, lane: Lane, record: Record, error: RejectEvent, outcome: Outcome) -> None:
         partition, offset = self._source(lane, record)
         key = f"{topics.EVENTS.name}/{partition}/{offset}".encode()
-        outcome.rejected.append({"key": key, "value": rejected_event(record, error, partition, offset)})
+        outcome.rejected.append({"key": key, "value": rejected_event(record, error, partition, offset, self._personal)})
         outcome.reasons[error.reason.value] += 1
 
     def _complete_until(self) -> float:
@@ -223,8 +263,10 @@ class Ingest:
         """
         clock = self._complete_until()
         self._idle = now is not None
+        self._live = abs(self._newest_arrival() - clock) < _LIVE_S
         if now is not None:
             clock += max(now - self._newest_arrival(), 0.0)
+        self._clock = clock
         self._dirty_journeys.update(self._tracker.advance(clock, self._journeys.ring))
 
     def snapshot(self) -> Snapshot:
@@ -237,12 +279,15 @@ class Ingest:
         progression.journeys_out = max(progression.journeys_out, self._going_out[1])
         progression.sequence += 1
         slices: list[tuple[str, bytes, bytes]] = []
-        state: list[tuple[bytes, bytes | None]] = []
+        # First, for a customer who has come back since has the same names again.
+        state: list[tuple[bytes, bytes | None]] = [(name, None) for name in self._left]
+        self._left.clear()
         for one in self._changed_slices():
             key, value = one.key, _json(one)
             slices.append((one.tenant, key, value))
             state.append(((b"s" if type(one) is Slice else b"t") + key, value))
         for lane in self.lanes.values():
+            slices += [(heard.tenant, heard.key, _json(heard)) for heard in lane.heard(self._clock, self._idle)]
             state += [(b"s" + key, None) for key in lane.let_go()]
         state += [(b"t" + key, None) for key in self._transitions.let_go()]
         for journey_key, journey in self._dirty_journeys.items():
@@ -290,14 +335,16 @@ class Ingest:
         messages = [
             self._tracker.message(key, journey, journey.changed, self._origin)
             for key, journey in going
-            if journey.last is not None
+            if journey.last is not None and not is_nameless(key)
         ]
         return [{"key": message.key, "value": _json(message)} for message in messages]
 
     def progress(self, topic: str, idle: bool) -> Progress:
         """How far a lane has come; an idle lane holds no watermark back."""
         lane = self.lanes[topic]
-        return Progress(lane.origin, lane.state.applied, None if idle else watermark(lane.state.sources.values()))
+        clock = self._clock // _CLOCK_STEP_S * _CLOCK_STEP_S if idle and self._idle and self._live else None
+        mark = None if idle else watermark(lane.state.sources.values())
+        return Progress(lane.origin, lane.state.applied, mark, clock)
 
     def held(self) -> tuple[int, int]:
         """How many journeys and how many slices are in memory."""

@@ -22,9 +22,6 @@ from streams.model.journey_steps import Steps, TransitionSink
 MAX_TAIL = 256
 #: A tail is folded once it is longer than this, as far as it is settled: a fold for each contact would cost more.
 _FOLD_FROM = 8
-#: A journey's recent ids are remembered exactly this long after its last event arrived: when it leaves (after twice as
-#: long, or later) must not show in the results. Seconds.
-DUPLICATE_HORIZON_S = 900.0
 
 
 class Journeys:
@@ -121,8 +118,13 @@ class Journeys:
         Over for good means that any contact still to come, in time or late, would start it anew. The label is one that
         was stored, or that `rest` has made right; `newest` the newest arrival, epoch seconds.
         """
-        silent = label.seen_at < newest - 2 * DUPLICATE_HORIZON_S
+        silent = label.seen_at < newest - 2 * self.rules.duplicate_horizon
         return silent and label.due == inf and label.over_at < self._settled
+
+    def renamed(self, key: JourneyKey, state: JourneyState) -> None:
+        """A hot journey has the name `key` now: its timer must find it."""
+        if state.due != inf:
+            heappush(self._timers, (state.due, name_of(key)))
 
     def message(self, key: JourneyKey, state: JourneyState, version: int, origin: str) -> Journey:
         """The journey as it is published. It has at least one contact. `version` grows with every call for the key."""

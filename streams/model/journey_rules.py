@@ -65,6 +65,7 @@ class Rules:
         "_shared",
         "default_patience",
         "digest",
+        "duplicate_horizon",
         "importances",
         "lateness",
         "patiences",
@@ -77,6 +78,9 @@ class Rules:
         #: The map's allowed lateness and recovery time, seconds.
         self.lateness = float(defaults.allowed_lateness)
         self.recovery = float(defaults.recovery)
+        #: A journey's recent ids are remembered exactly this long after its last event arrived: when it leaves (after
+        #: twice as long, or later) must not show in the results. Seconds.
+        self.duplicate_horizon = float(defaults.duplicate_horizon)
         #: Silence after which a journey stalls, by touchpoint and for all others, seconds.
         self.default_patience = float(defaults.patience)
         self.patiences = {t.name: float(t.patience) for t in corridor.touchpoints if t.patience is not None}

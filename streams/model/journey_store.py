@@ -7,6 +7,8 @@ cold: it costs its bytes and the reading of its label, not its objects. Nothing 
 from itertools import islice
 from math import inf
 
+from msgspec import json
+
 from streams.model.generations import Generations
 from streams.model.journey import Journeys
 from streams.model.journey_state import JourneyKey, JourneyState, Label, key_of, name_of, pack, read_label
@@ -14,7 +16,7 @@ from streams.model.shelf import Shelf
 
 #: Journeys freeze after they were idle for this long, in seconds of arrival, or sooner if there are more than so many;
 #: spread over so many checkpoints.
-IDLE_S = 900.0
+IDLE_S = 300.0
 MOST_YOUNG = 200_000
 FREEZE_STEPS = 100
 #: Each cold journey that no timer will touch is looked at once in so many checkpoints: may it leave?
@@ -58,6 +60,21 @@ class JourneyStore:
                 return None
             state = self._thaw(name, key, value)
         return key, state
+
+    def of_subject(self, subject: str) -> list[JourneyKey]:
+        """The journeys of a customer, hot and cold, in the order of their names. Looks at every journey."""
+        quoted = json.encode(subject)
+        cold = (key_of(name) for name, _ in self._shelf.items() if quoted in name)
+        return sorted(key for key in {*(key for key, _ in self.hot.items()), *cold} if key[1] == subject)
+
+    def rename(self, old: JourneyKey, new: JourneyKey) -> JourneyState:
+        """Give a journey another name, hot from now on; its timer is the caller's part. Raises LookupError."""
+        state = self.find(old)
+        if state is None:
+            raise LookupError(f"there is no journey {old}")
+        del self.hot.young[old]
+        self.hot.young[new] = state
+        return state
 
     def let_go(self, newest: float, published: int) -> list[bytes]:
         """Freeze what is idle, and give up what is over: the names of the journeys that left for good.

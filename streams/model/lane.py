@@ -1,16 +1,20 @@
 """One of the two topics that feed a partition: how far it has come, and the slices that its events count in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from math import isinf
 from typing import Final
 
 import msgspec
 
-from schemas.slice import Slice
+from schemas.heard import Heard
+from schemas.slice import BUCKET_S, Slice
 from streams.model.buckets import Buckets
 from streams.model.clocks import FORGET_S, SourceClock, forget_silent
 from streams.model.open_slice import OpenSlice
 from streams.model.places import Place
 
+#: Sources of a tenant that are counted, at most: senders choose their names.
+MOST_SOURCES = 1_000
 Pairs = tuple[tuple[str, str], ...]
 #: A place's slot with a segment pair, `ALL` for the slice over all segments.
 SliceSlot = tuple[int, str, str]
@@ -48,6 +52,8 @@ class LaneState(msgspec.Struct):
     sources: dict[str, SourceClock] = {}
     #: The offset at which the partition looks at its watermark next.
     look_at: int = 0
+    #: By tenant, source and touchpoint of the map (any other: empty): accepted events so far.
+    heard: dict[str, dict[str, dict[str, int]]] = {}
 
 
 class Lane:
@@ -58,6 +64,9 @@ class Lane:
         self.origin = f"{topic}/{partition}"
         self.state = LaneState()
         self.newest_arrival = 0.0
+        #: Tenants of which something was heard since that was last told, and the bucket of event time of that.
+        self._heard: set[str] = set()
+        self._told = -1
         #: The offset in the last snapshot.
         self.saved = -1
         self._buckets = Buckets(OpenBucket)
@@ -69,6 +78,8 @@ class Lane:
             self.newest_arrival = received_at
         clock = self.state.sources.get(source)
         if clock is None or clock.seen_at < self.newest_arrival - FORGET_S:
+            # So too at the next checkpoint: whether there was one in between must not show.
+            self._forget([source])
             self.state.sources[source] = SourceClock(event_time, received_at)
             return False
         late = event_time < clock.newest - allowed_lateness
@@ -77,6 +88,38 @@ class Lane:
         if received_at > clock.seen_at:
             clock.seen_at = received_at
         return late
+
+    def hear(self, tenant: str, source: str, touchpoint: str) -> None:
+        """Count an accepted event."""
+        sources = self.state.heard.setdefault(tenant, {})
+        counts = sources.get(source)
+        if counts is None:
+            if len(sources) >= MOST_SOURCES:
+                return
+            counts = sources[source] = {}
+        counts[touchpoint] = counts.get(touchpoint, 0) + 1
+        self._heard.add(tenant)
+
+    def heard(self, clock: float, idle: bool) -> list[Heard]:
+        """What to tell of the sources: once each bucket of event time, and when nothing more comes.
+
+        `clock` is epoch seconds of event time, minus infinity as long as there is none.
+        """
+        if not self._heard or isinf(clock):
+            return []
+        bucket = int(clock // BUCKET_S)
+        if bucket <= self._told and not idle:
+            return []
+        # Without those that the next checkpoint forgets, whenever that is.
+        live_from = self.newest_arrival - FORGET_S
+        live = {name for name, known in self.state.sources.items() if known.seen_at >= live_from}
+        told = []
+        for tenant in sorted(self._heard):
+            counts = {name: heard for name, heard in self.state.heard[tenant].items() if name in live}
+            told.append(Heard(tenant, self.origin, self.state.applied, counts))
+        self._told = bucket
+        self._heard.clear()
+        return told
 
     def slices(self, place: Place, pairs: Pairs, start: int, offset: int) -> list[OpenSlice]:
         """The slices that an event in the bucket from `start` counts in, marked as changed."""
@@ -108,8 +151,13 @@ class Lane:
         if self.state.applied <= self.saved:
             return False
         self.saved = self.state.applied
-        forget_silent(self.state.sources)
+        self._forget(forget_silent(self.state.sources))
         return True
+
+    def _forget(self, sources: Iterable[str]) -> None:
+        for counts in self.state.heard.values():
+            for source in sources:
+                counts.pop(source, None)
 
     def since(self, position: int) -> Iterator[Slice]:
         """The slices in memory that changed at or after an offset."""
@@ -125,6 +173,7 @@ class Lane:
     def restore(self, state: LaneState) -> None:
         """Put back what the lane remembers."""
         self.state = state
+        self._heard = set(state.heard)
         self.newest_arrival = max((clock.seen_at for clock in state.sources.values()), default=0.0)
 
     def restore_slice(self, stored: Slice, slot: int) -> None:

@@ -19,6 +19,8 @@ class Lane(Struct, array_like=True):
     complete: float = 0.0
     #: How often it has said idle since its last watermark.
     idle: int = 0
+    #: Event time as the wall clock carries it on; None where it does not.
+    clock: float | None = None
 
 
 class Lanes:
@@ -31,6 +33,7 @@ class Lanes:
         """Take in how far a lane has come."""
         lane = self.of.setdefault(progress.origin, Lane())
         lane.watermark = progress.watermark
+        lane.clock = progress.clock
         lane.idle = lane.idle + 1 if progress.watermark is None else 0
         reached = progress.watermark if progress.watermark is not None else self.watermark()
         if reached is not None:
@@ -39,6 +42,17 @@ class Lanes:
     def watermark(self) -> float | None:
         """The smallest event time that any lane still expects; None while all are idle."""
         return min((lane.watermark for lane in self.of.values() if lane.watermark is not None), default=None)
+
+    def clock(self) -> float | None:
+        """Up to where event time has come, as far as silence goes; None where nobody can say.
+
+        The watermark; while all lanes have been idle for some time, what the wall clock adds to it.
+        """
+        live = self.watermark()
+        if live is not None or not self.surely_idle():
+            # 0: one of them has not said anything yet.
+            return live or None
+        return min((lane.clock for lane in self.of.values() if lane.clock is not None), default=None)
 
     def complete(self) -> float:
         """Up to where every lane is known to be complete.

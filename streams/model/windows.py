@@ -4,7 +4,6 @@ Slices come in any order, late, more than once, from several origins that progre
 slice counts, and every row that it touches is given again, with its whole sums. What the rows are: `schemas.score`.
 """
 
-from heapq import heappop, heappush
 from itertools import count
 from math import ceil
 from typing import NamedTuple
@@ -14,6 +13,7 @@ import numpy as np
 from schemas.score import WINDOWS, Score, Window
 from schemas.slice import Slice
 from streams.model.columns import METRIC_COUNTS, Rows, pack, packed_version, rows, sums
+from streams.model.newest import Newest
 from streams.model.scores import ScopeKey, score
 from streams.model.series import EARLIEST, Series
 
@@ -53,10 +53,8 @@ class Windows:
         self._cells: dict[tuple[str, ...], _Cell] = {}
         self._scope_numbers: dict[ScopeKey, int] = {}
         self._scopes: dict[int, _Scope] = {}
-        self._origins: dict[str, str] = {}
-        # Newest packed slice of each identity, by bucket so that old buckets can be dropped.
-        self._seen: dict[int, dict[tuple[int, str, int], bytes]] = {}
-        self._buckets: list[int] = []
+        self._origins: dict[str, int] = {}
+        self._newest = Newest()
         self._pending_new: list[bytes] = []
         self._pending_old: list[bytes] = []
         self._pending_buckets: list[int] = []
@@ -84,15 +82,12 @@ class Windows:
             item.contact,
         )
         cell = self._cells.get(key) or self._add_cell(key)
-        seen = self._seen.get(bucket)
-        if seen is None:
-            seen = self._seen[bucket] = {}
-            heappush(self._buckets, bucket)
-        identity = (cell.number, self._origins.setdefault(item.origin, item.origin), item.part)
-        old = seen.get(identity, b"")
+        known = self._newest.of(bucket)
+        identity = (cell.number, self._origins.setdefault(item.origin, len(self._origins)), item.part)
+        old = known.get(identity, b"")
         if old and packed_version(old) >= item.version:
             return
-        new = seen[identity] = pack(item)
+        new = known[identity] = pack(item)
         self._pending_new.append(new)
         self._pending_old.append(old)
         self._pending_buckets.append(bucket)
@@ -135,13 +130,13 @@ class Windows:
                 found.append(scope.series[position].window(at))
         return self._scores(keys, np.stack(found)) if found else []
 
-    def forget(self, before: float, settled: float = float("-inf")) -> None:
+    def forget(self, before: float) -> None:
         """Drop what no row that ends at or after `before` (epoch seconds) can need.
 
         Rows that end earlier and are marked by now are still given by the next `take_dirty`, and never corrected again.
-        From now on slices of buckets that matter to no later row, or that lie before `settled`, are `too_late`: the
-        newest slice of each identity is kept for all other buckets. Scopes without anything left are dropped. Both
-        limits only ever move forward.
+        From now on slices of buckets that matter to no later row are `too_late`: the newest slice of each identity is
+        kept for all other buckets, compressed where the bucket itself lies before that time. Scopes without anything
+        left are dropped. The limit only ever moves forward.
         """
         self._add_pending()
         self._first = [
@@ -149,11 +144,11 @@ class Windows:
             for first, window in zip(self._first, WINDOWS, strict=True)
         ]
         needed = min(first - window.length_s for first, window in zip(self._first, WINDOWS, strict=True))
-        self._oldest_bucket = max(self._oldest_bucket, needed, settled)
+        self._oldest_bucket = max(self._oldest_bucket, needed)
         for position, first in enumerate(self._first):
             self._ready += self._take(position, first)
-        while self._buckets and self._buckets[0] < self._oldest_bucket:
-            del self._seen[heappop(self._buckets)]
+        self._newest.drop(self._oldest_bucket)
+        self._newest.stow(before)
         for number, scope in list(self._scopes.items()):
             for series, first in zip(scope.series, self._first, strict=True):
                 series.drop(first)
@@ -219,12 +214,15 @@ class Windows:
         for number in self._dirty[position]:
             scope = self._scopes[number]
             ends, totals = scope.series[position].take(until, newest)
-            if scope.key.segment:
-                known = (totals[:, METRIC_COUNTS] >= max(1, self._minimum_n)).any(axis=1)
-                ends, totals = ends[known], totals[known]
             found.append(totals)
             keys += [(scope.key, window, at) for at in ends.tolist()]
-        return self._scores(keys, np.concatenate(found)) if found else []
+        if not keys:
+            return []
+        totals = np.concatenate(found)
+        # For all at once: most scopes have a row or two, and numpy costs by the call.
+        known = set(np.flatnonzero((totals[:, METRIC_COUNTS] >= max(1, self._minimum_n)).any(axis=1)).tolist())
+        given = [number for number, (key, _, _) in enumerate(keys) if number in known or not key.segment]
+        return self._scores([keys[number] for number in given], totals[given])
 
     def _scores(self, keys: list[tuple[ScopeKey, Window, int]], totals: Rows) -> list[Score]:
         first, self.version = self.version + 1, self.version + len(keys)

@@ -10,6 +10,7 @@ from schemas.errors import StopProcess
 from streams.runtime import metrics
 from streams.runtime.outbox import Outbox
 from streams.runtime.state_log import StateLog
+from streams.runtime.waiting import by_kafka
 
 
 @dataclass(slots=True)
@@ -78,17 +79,18 @@ class Checkpointer:
                 effects = self._task.collect(time.time())
                 results = self._outbox.turn()
 
-            await self._outbox.flush(results)
+            await by_kafka(self._outbox.flush(results), "results of single events are not acknowledged")
 
-            await asyncio.gather(*(asyncio.to_thread(log.write, records) for log, records in effects.state))
+            state = asyncio.gather(*(asyncio.to_thread(log.write, records) for log, records in effects.state))
+            await by_kafka(state, "state is not acknowledged")
 
             for topic, messages in effects.messages:
                 await self._outbox.publish(topic, messages, results)
-            await self._outbox.flush(results)
+            await by_kafka(self._outbox.flush(results), "results are not acknowledged")
 
             self._unfinished = False
             if effects.positions:
-                await self._commit(effects.positions)
+                await by_kafka(self._commit(effects.positions), "the commit of input positions is not answered")
                 metrics.CHECKPOINT_SECONDS.observe(time.monotonic() - started)
                 metrics.LAST_CHECKPOINT.set_to_current_time()
             self._task.committed(time.time())

@@ -1,23 +1,33 @@
 """librdkafka clients, configured in one place from the settings."""
 
+from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 
+from streams.runtime import security
 from streams.runtime.settings import Settings
 
 
-def bootstrap(settings: Settings) -> dict[str, Any]:
-    """What every client needs: where the cluster is. `settings.kafka` must be an address by now."""
-    return {"bootstrap.servers": settings.kafka, "log.connection.close": False}
+def bootstrap(settings: Settings, then: Callable[[KafkaError], None] | None = None) -> dict[str, Any]:
+    """What every client needs: where the cluster is, and how to get in. `settings.kafka` must be an address by now.
+
+    `then` is called for errors of the client. With security on, the first call connects: raises UsageError if Kafka
+    refuses us; and so does, later, the `poll` of the client.
+    """
+    conf: dict[str, Any] = {"bootstrap.servers": settings.kafka, "log.connection.close": False}
+    if secured := security.librdkafka(settings):
+        security.let_in(settings)
+        return {**conf, **secured, "error_cb": security.on_error(settings, then)}
+    return conf if then is None else {**conf, "error_cb": then}
 
 
 def producer(settings: Settings, **extra: Any) -> Producer:
     """A producer that loses nothing: idempotent, all replicas acknowledge, Java's partitioner (murmur2 of the key)."""
     return Producer(
         {
-            **bootstrap(settings),
+            **bootstrap(settings, extra.pop("error_cb", None)),
             "enable.idempotence": True,
             "acks": "all",
             "partitioner": "murmur2_random",
@@ -36,7 +46,7 @@ def consumer(settings: Settings, group: str, **extra: Any) -> Consumer:
     """A consumer that commits only when told, starts at the beginning, and does not stall on a full queue."""
     return Consumer(
         {
-            **bootstrap(settings),
+            **bootstrap(settings, extra.pop("error_cb", None)),
             "group.id": group,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,

@@ -1,30 +1,41 @@
-"""/metrics, /health and /ready of one process, served by a daemon thread.
+"""/metrics, /health, /ready and what else a process shows, served by a daemon thread.
 
 /ready tells whether the process does its work right now, and if not, what it waits for. /health answers as long as the
 process lives: one that makes no sense to keep ends by itself (see watchdog).
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from schemas.errors import UsageError
 
 _TEXT = "text/plain; charset=utf-8"
+_JSON = "application/json"
+#: The open incidents, a JSON list of `schemas.incident.Incident` with `links`: for those who have no Prometheus.
+INCIDENTS = "/incidents"
 
 
 class Server:
     """A running server: `port` it listens on, `close()` to end it."""
 
-    def __init__(self, host: str, port: int, ready: Callable[[], str | None], metrics: Callable[[], bytes]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        ready: Callable[[], str | None],
+        metrics: Callable[[], bytes],
+        documents: Mapping[str, Callable[[], bytes]],
+    ) -> None:
         class Handler(BaseHTTPRequestHandler):
-            """Answers GET for three paths, quietly."""
+            """Answers GET, quietly."""
 
             def do_GET(self) -> None:
                 """Route the request."""
-                match self.path.partition("?")[0]:
+                match path := self.path.partition("?")[0]:
                     case "/metrics":
                         self._answer(200, metrics(), CONTENT_TYPE_LATEST)
                     case "/health":
@@ -32,8 +43,11 @@ class Server:
                     case "/ready":
                         reason = ready()
                         self._answer(200 if reason is None else 503, f"{reason or 'ready'}\n".encode(), _TEXT)
+                    case _ if path in documents:
+                        self._answer(200, documents[path](), _JSON)
                     case _:
-                        self._answer(404, b"not found; there are /metrics, /health and /ready\n", _TEXT)
+                        there = ", ".join(("/metrics", "/health", "/ready", *documents))
+                        self._answer(404, f"not found; there are {there}\n".encode(), _TEXT)
 
             def _answer(self, status: int, body: bytes, content_type: str) -> None:
                 self.send_response(status)
@@ -65,11 +79,15 @@ class Server:
 
 
 def serve(
-    host: str, port: int, ready: Callable[[], str | None], metrics: Callable[[], bytes] = generate_latest
+    host: str,
+    port: int,
+    ready: Callable[[], str | None],
+    metrics: Callable[[], bytes] = generate_latest,
+    documents: Mapping[str, Callable[[], bytes]] = MappingProxyType({}),
 ) -> Server:
     """Serve on `host`:`port` (0 takes a free port) until `close()`. Raises UsageError if the port cannot be had.
 
     `ready` says why the process is not ready, or None when it is; `metrics` gives the text of /metrics, by default
-    everything registered in this process.
+    everything registered in this process; `documents` gives JSON by path.
     """
-    return Server(host, port, ready, metrics)
+    return Server(host, port, ready, metrics, documents)

@@ -6,10 +6,11 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from string import Template
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 from xml.etree import ElementTree
 
@@ -97,14 +98,23 @@ class LocalKafka:
     """One broker on loopback ports, its files in `data_dir`/kafka; a context manager.
 
     `port` 0 takes a free one, kept over `restart()`. The data survive a restart and a new object on the same folder.
+    `properties` are settings of the broker beside those of deploy/kafka, or in their place; `jvm` options of its Java.
     Entering raises UsageError where Java or the jars are missing, StopProcess when the broker does not answer in 60 s.
     """
 
-    def __init__(self, data_dir: Path, port: int = 0) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int = 0,
+        properties: Mapping[str, str] = MappingProxyType({}),
+        jvm: Sequence[str] = (),
+    ) -> None:
         self.folder = data_dir.absolute() / "kafka"
         self.log_file = self.folder / "kafka.log"
         self.port = port
         self.process: subprocess.Popen[bytes] | None = None
+        self._properties = properties
+        self._jvm = jvm
 
     @property
     def bootstrap(self) -> str:
@@ -121,8 +131,11 @@ class LocalKafka:
         config = self.folder / "server.properties"
         logs = self.folder / "logs"
         values = {"port": self.port, "controller_port": controller_port, "log_dir": logs}
-        config.write_text(Template((HERE / "server.properties").read_text()).substitute(values))
-        run = [program, HEAP, *QUICK_START, f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"]
+        # Of a property that is there twice, Java takes the last.
+        lines = [f"{name}={Template(value).safe_substitute(values)}\n" for name, value in self._properties.items()]
+        text = Template((HERE / "server.properties").read_text()).substitute(values)
+        config.write_text(text + "\n" + "".join(lines))
+        run = [program, HEAP, *QUICK_START, *self._jvm, f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"]
         run += ["-cp", f"{jars}/*"]
         if not (logs / "meta.properties").exists():
             self._format(run, config)

@@ -14,6 +14,7 @@ EVENTS = Counter(
 )
 REJECTED = Counter("corredor_rejected_events", "Rejected events by reason", ["reason"])
 UNMAPPED = Counter("corredor_unmapped_events", "Accepted events at touchpoints that the corridor map does not name")
+FORGOTTEN = Counter("corredor_forgotten_journeys", "Journeys whose names were erased on request")
 LATE = Counter("corredor_late_events", "Accepted events later than the map's allowed lateness behind their source")
 BATCH_RECORDS = Histogram(
     "corredor_batch_records", "Records in one micro-batch", buckets=(1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
@@ -39,6 +40,15 @@ DETECT_TOO_LATE = Counter("corredor_detect_too_late_slices", "Slices of buckets 
 DETECT_LEFT_OUT = Counter(
     "corredor_detect_left_out", "Times that a place or segment pair was not watched because there are too many"
 )
+CONTACTS = Counter(
+    "corredor_contacts",
+    "Scored contacts in settled buckets, each once; what was settled an hour or more late is left out",
+    ["tenant", "touchpoint", "stage"],
+)
+NEGATIVE_CONTACTS = Counter(
+    "corredor_negative_contacts", "Those of corredor_contacts that were negative", ["tenant", "touchpoint", "stage"]
+)
+IMPORTANCE = Gauge("corredor_touchpoint_importance", "Weight of a touchpoint in the journey's score", ["touchpoint"])
 
 
 _shown: set[tuple[str, int]] = set()
@@ -124,29 +134,53 @@ class ScoreCollector(Collector):
 
 
 class IncidentCollector(Collector):
-    """The open incidents as gauges: what alerts are made of."""
+    """The open incidents as gauges: what alerts are made of. A sample is gone once its incident is resolved."""
 
     def __init__(self) -> None:
         self.current: Callable[[], Iterable[Incident]] = list
+        #: Tenant, source and touchpoint: what silent sources feed.
+        self.cut_off: Callable[[], Iterable[tuple[str, str, str]]] = list
 
     def collect(self) -> Iterator[Metric]:
-        """One sample for each open incident in each family; it is gone once the incident is resolved."""
-        labels = ["id", "tenant", "kind", "touchpoint", "following", "segment", "segment_value", "severity", "cause"]
-        depth = GaugeMetricFamily(
-            "corredor_incident_depth", "How much worse: points of a share, or ratio to the usual", labels=labels
+        """What alerts say. Causes stand apart: one that changes must not make a new alert."""
+        labels = ["id", "tenant", "kind", "measure", "touchpoint", "following", "segment", "segment_value", "severity"]
+
+        def family(name: str, documentation: str) -> GaugeMetricFamily:
+            return GaugeMetricFamily(f"corredor_incident_{name}", documentation, labels=labels)
+
+        depth = family("depth", "How much worse: points of a share, or ratio to the usual")
+        before = family(
+            "before", "The usual level: a share, milliseconds, arrivals per departure, or events per second"
         )
-        hurt = GaugeMetricFamily("corredor_incident_hurt", "Customers hurt beyond what is usual", labels=labels)
-        since = GaugeMetricFamily(
-            "corredor_incident_since_timestamp_seconds", "When the change most likely began", labels=labels
+        now = family("now", "The level since it began, in the same unit")
+        hurt = family("hurt", "Events or journeys hurt beyond what is usual")
+        since = family("since_timestamp_seconds", "When the change most likely began")
+        cause = GaugeMetricFamily(
+            "corredor_incident_cause_ratio",
+            "Share of the change that a segment value explains",
+            labels=["id", "tenant", "segment", "value"],
         )
         for row in self.current():
-            cause = f"{row.causes[0].segment}={row.causes[0].value}" if row.causes else ""
             place = (row.touchpoint, row.following, row.segment, row.segment_value)
-            values = [row.id, row.tenant, row.kind, *place, row.severity, cause]
-            depth.add_metric(values, row.depth)
-            hurt.add_metric(values, row.hurt)
-            since.add_metric(values, row.since)
-        yield from (depth, hurt, since)
+            values = [row.id, row.tenant, row.kind, row.measure, *place, row.severity]
+            for gauge, value in (
+                (depth, row.depth),
+                (before, row.before),
+                (now, row.now),
+                (hurt, row.hurt),
+                (since, row.since),
+            ):
+                gauge.add_metric(values, value)
+            for one in row.causes:
+                cause.add_metric([row.id, row.tenant, one.segment, one.value], one.explained)
+        cut_off = GaugeMetricFamily(
+            "corredor_cut_off",
+            "1: a source that feeds the touchpoint is silent",
+            labels=["tenant", "source", "touchpoint"],
+        )
+        for silent in self.cut_off():
+            cut_off.add_metric(silent, 1)
+        yield from (depth, before, now, hurt, since, cause, cut_off)
 
 
 SCORES = ScoreCollector()

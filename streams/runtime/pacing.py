@@ -64,6 +64,12 @@ class Pacer:
             with self._lock:
                 self._in_flight += nbytes + RECORD_OVERHEAD_BYTES
 
+    def failed(self, nbytes: int) -> None:
+        """Count the same record as not written: it was refused, or its delivery failed."""
+        if self.enabled:
+            with self._lock:
+                self._in_flight = max(0, self._in_flight - nbytes - RECORD_OVERHEAD_BYTES)
+
     def note(self, partition: int, offset: int, nbytes: int) -> None:
         """Count the same record as written at `offset`; for the delivery callback. It never blocks on the network."""
         if not self.enabled:

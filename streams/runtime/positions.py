@@ -70,9 +70,15 @@ class Positions:
 def check_gap(settings: Settings, topic: str, partition: int, expected: int, got: int) -> None:
     """See that no record stands between `expected` and `got`: compaction and transactions leave such gaps.
 
-    Blocks. Raises StopProcess if there are records that were skipped, or if the log lost them.
+    Blocks. Raises StopProcess if there are records that were skipped, if the log lost them, or if another worker has
+    the partition by now.
     """
     positions = Positions.fetch(settings, settings.worker_group, [(topic, partition)])
+    if (committed := positions.of(topic, partition)) > expected:
+        raise StopProcess(
+            f"{topic}/{partition}: another worker has acknowledged everything before offset {committed}, this one has "
+            f"come to {expected}: it was silent for longer than CORREDOR_SESSION_TIMEOUT; a new start takes part again"
+        )
     positions.check(topic, partition, expected - 1)
     reader = clients.consumer(settings, f"{settings.group}.gap")
     try:

@@ -1,12 +1,16 @@
 """The compacted changelog of a partition's state: each checkpoint one transaction, read back before the first event."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 
+import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.errors import StopProcess
 from streams.model.shelf import Shelf
+from streams.model.state_format import KEY, StateFormat
 from streams.runtime import clients
 from streams.runtime.settings import Settings
 
@@ -39,6 +43,8 @@ class StateLog:
         self._topic = topic
         self._partition = partition
         self._failed: KafkaError | None = None
+        #: What the first transaction writes before all else: what an upgrade changed, and the format.
+        self._first: list[tuple[bytes, bytes | None]] = []
         self._producer = clients.producer(
             settings,
             **{
@@ -60,11 +66,28 @@ class StateLog:
         if error is not None:
             self._failed = self._failed or error
 
+    def upgrade(self, form: StateFormat, read: dict[bytes, bytes], shelf: Shelf | None = None) -> None:
+        """Bring what was read back to today's format, in place; the first transaction makes that durable.
+
+        `read` is all that `read_back` gave, `shelf` what it put aside. Raises StopProcess for a format not known here.
+        """
+        label = read.pop(KEY, None)
+        # Names are neither added nor taken away while the shelf is read.
+        changes = form.upgraded(form.found(label), chain(read.items(), shelf.items() if shelf is not None else ()))
+        for key, value in changes.items():
+            if shelf is not None:
+                shelf.discard(key)
+            read.pop(key, None)
+            if value is not None:
+                read[key] = value
+        self._first = [*changes.items(), *([] if label == form.label[1] else [form.label])]
+
     def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> None:
         """Make all of `records` (a value of None deletes the key) durable, or none. Blocks.
 
         Raises StopProcess if that fails, or if another worker has taken the partition over.
         """
+        records = [*self._first, *records] if self._first else records
         try:
             self._producer.begin_transaction()
             for start in range(0, len(records), _CHUNK):
@@ -83,6 +106,7 @@ class StateLog:
             ) from error
         if self._failed is not None:
             raise StopProcess(f"state could not be written to {self._topic}: {self._failed.str()}")
+        self._first = []
 
     def _commit(self) -> None:
         while True:
@@ -92,6 +116,18 @@ class StateLog:
             except KafkaException as error:
                 if not error.args[0].retriable():
                     raise
+
+
+@contextmanager
+def understood(topic: str, partition: int) -> Iterator[None]:
+    """What cannot be decoded here becomes a StopProcess: it is refused, and nothing goes on without it."""
+    try:
+        yield
+    except msgspec.DecodeError as error:
+        raise StopProcess(
+            f"{topic}/{partition} holds what this version of Corredor does not understand: {error}. A newer version "
+            "wrote it, or something else did; run the newest version that was used here (docs/upgrading.md)"
+        ) from error
 
 
 def read_back(

@@ -1,4 +1,4 @@
-"""One group of processes: Kafka, then sink and workers, then publishers; ended in the opposite order.
+"""One group of processes: Kafka, then sink and workers, console, publishers; ended in the opposite order.
 
 Each child runs in a session of its own, so that Ctrl-C in the terminal reaches only the supervisor, and dies with it.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
+from pydantic import SecretStr
 
 from schemas.errors import StopProcess, UsageError
 from streams.runtime import endpoints, http
@@ -26,9 +27,9 @@ from streams.runtime.local import LocalKafka, listens
 from streams.runtime.settings import Settings
 from streams.runtime.topics_admin import ensure_topics
 
-Role = Literal["publisher", "worker", "sink"]
+Role = Literal["console", "publisher", "worker", "sink"]
 #: Order of stopping, and each stage's part of `shutdown_timeout`: nobody may lose the one that reads after it.
-STAGES: tuple[tuple[Role, float], ...] = (("publisher", 0.15), ("worker", 0.45), ("sink", 0.3))
+STAGES: tuple[tuple[Role, float], ...] = (("console", 0.05), ("publisher", 0.1), ("worker", 0.45), ("sink", 0.3))
 KAFKA_SHARE = 0.1
 READY_S = 90.0
 BACKOFF_S, BACKOFF_LIMIT_S = 1.0, 30.0
@@ -95,7 +96,6 @@ class Supervisor:
         self,
         settings: Settings,
         *,
-        sink: bool = True,
         publishers: Sequence[list[str]] = (),
         tell: Callable[[str], None] = lambda message: None,
         program: Sequence[str] = PROGRAM,
@@ -106,8 +106,9 @@ class Supervisor:
         self.metrics_url = ""
         #: DSN of ClickHouse for other processes; empty without a sink.
         self.clickhouse = ""
+        #: URL of the console; empty where none runs.
+        self.console = ""
         self.children: list[Child] = []
-        self._with_sink = sink
         self._publishers = publishers
         self._tell = tell
         self._program = program
@@ -145,6 +146,8 @@ class Supervisor:
             child.start(self._program)
         self._wait_until_ready()
         endpoints.write(self.settings, self._describe())
+        if self.settings.console:
+            self._start_console()
         for number, arguments in enumerate(self._publishers, 1):
             child = self._child("publisher", f"{arguments[0]}-{number}", arguments)
             self.children.append(child)
@@ -181,9 +184,11 @@ class Supervisor:
         self.children = []
 
     def not_ready(self) -> str | None:
-        """Why the whole is not ready, or None when it is."""
+        """Why the whole is not ready, or None when it is. The console only looks on: it does not count."""
         reasons = []
         for child in self.children:
+            if child.role == "console":
+                continue
             if not child.running:
                 reasons.append(f"{child.name} does not run")
             elif child.url:
@@ -220,11 +225,17 @@ class Supervisor:
         federation = Federation(
             lambda: {child.name: (child.url, child.restarts) for child in self.children if child.url}
         )
-        return http.serve(self.settings.metrics_host, self.settings.metrics_port, self.not_ready, federation.text)
+        return http.serve(
+            self.settings.metrics_host,
+            self.settings.metrics_port,
+            self.not_ready,
+            federation.text,
+            {http.INCIDENTS: lambda: federation.joined(http.INCIDENTS)},
+        )
 
     def _plan(self) -> list[Child]:
         children = []
-        if self._with_sink:
+        if self.settings.sink:
             port = self.settings.query_port or free_port()
             self.settings = self.settings.model_copy(update={"query_port": port})
             dsn = self.settings.clickhouse_dsn
@@ -232,6 +243,18 @@ class Supervisor:
             children.append(self._child("sink", "sink", ["sink"]))
         children += [self._child("worker", f"worker-{n}", ["worker"]) for n in range(1, self.settings.workers + 1)]
         return children
+
+    def _start_console(self) -> None:
+        """It finds the rest by their description, and nobody waits for it: where it ends, the others go on."""
+        port = self.settings.console_port or free_port()
+        self.settings = self.settings.model_copy(update={"console_port": port})
+        host = self.settings.console_host
+        self.console = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        child = self._child("console", "console", ["console"])
+        child.arguments += ["--metrics-port", child.environment["CORREDOR_METRICS_PORT"]]
+        self.children.append(child)
+        child.start(self._program)
+        endpoints.write(self.settings, self._describe())
 
     def _child(self, role: Role, name: str, arguments: list[str]) -> Child:
         port = 0 if role == "publisher" else free_port()
@@ -244,7 +267,7 @@ class Supervisor:
             "CORREDOR_SHUTDOWN_TIMEOUT": f"{shutdown:.2f}",
             "PYTHONUNBUFFERED": "1",
         }
-        if role != "sink" and self.clickhouse:
+        if role not in ("sink", "console") and self.clickhouse:
             environment["CORREDOR_CLICKHOUSE"] = self.clickhouse
         log_file = self.settings.data_dir.absolute() / "logs" / f"{name}.log"
         return Child(name, role, arguments, environment, log_file, f"http://127.0.0.1:{port}" if port else "")
@@ -271,7 +294,7 @@ class Supervisor:
             if code != 0:
                 raise StopProcess(what)
             return
-        if self.settings.kafka_paced:
+        if self.settings.kafka_paced and child.role != "console":
             raise StopProcess(
                 f"{what}\nThe embedded Kafka keeps nothing on disk, so its state cannot be read back and the run ends; "
                 "with CORREDOR_KAFKA=local or a cluster it would go on"
@@ -314,8 +337,15 @@ def as_environment(settings: Settings) -> dict[str, str]:
     """The settings as `CORREDOR_...` variables, so that a child has exactly these, whatever file lies about."""
     values: dict[str, object] = settings.model_dump()
     values |= {"clickhouse": settings.clickhouse_dsn}
-    values |= {name: value.absolute() for name, value in values.items() if isinstance(value, Path)}
-    return {f"CORREDOR_{name.upper()}": str(value) for name, value in values.items()}
+    return {f"CORREDOR_{name.upper()}": _as_text(value) for name, value in values.items()}
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, Path):
+        return str(value.absolute())
+    return "" if value is None else str(value)
 
 
 _given: set[int] = set()

@@ -4,12 +4,13 @@ Waiting is the normal answer to a part that is away or slow: nothing is dropped,
 that nobody takes it for a hang, every place that waits says so here.
 """
 
+import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, TypeVar
 
 from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, Metric
@@ -17,14 +18,16 @@ from prometheus_client.registry import Collector
 
 log = logging.getLogger("corredor.waiting")
 
+T = TypeVar("T")
 #: `readers`: those after us on a short log have not caught up. `detectors`: they see much history that was settled at
 #: once.
-What = Literal["kafka", "readers", "clickhouse", "detectors"]
+What = Literal["kafka", "readers", "clickhouse", "detectors", "registry"]
 _NAMES: dict[What, str] = {
     "kafka": "Kafka",
     "readers": "the readers",
     "clickhouse": "ClickHouse",
     "detectors": "the detectors",
+    "registry": "the schema registry",
 }
 #: A wait this long is worth a word; shorter ones are the normal course. Seconds.
 NOTABLE_S = 5.0
@@ -117,3 +120,17 @@ def _phrase(wait: _Wait, now: float) -> str:
 
 WAITS = Waits()
 REGISTRY.register(WAITS)
+
+
+async def by_kafka(work: Awaitable[T], detail: str) -> T:
+    """The result of `work` that Kafka has to acknowledge; once it takes notably long, that is a wait for Kafka."""
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=NOTABLE_S)
+        if not done:
+            with WAITS.on("kafka", detail):
+                await asyncio.wait({task})
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    return task.result()

@@ -1,8 +1,10 @@
 """The watchdog: a worker that hangs ends, so that whoever started it starts it again; one that waits is left alone.
 
 A thread of its own looks at what the worker reports, and at whether it reports at all. What moves is fine. What has
-work and does not move is suspicious, and Kafka itself is asked about it: if Kafka does not answer, the worker waits for
-Kafka; if there is nothing to read, there was no work; otherwise, after `stall_timeout`, the worker hangs.
+work and does not move is suspicious, and Kafka itself is asked about it: if Kafka does not answer or takes no writes
+(its disk may hang while it still reads from memory), the worker waits for Kafka; if there is nothing to read, there was
+no work; and what Kafka has not acknowledged is waited for much longer. Otherwise, after `stall_timeout`, the worker
+hangs.
 """
 
 import faulthandler
@@ -13,10 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas import topics
+from schemas.errors import StopProcess
 from streams.runtime import clients
 from streams.runtime.settings import Settings
 from streams.runtime.stalls import Place, Report, Stalls, Step
@@ -30,10 +34,24 @@ LOOK_S = 0.5
 ASK_S, ANSWER_S = 2.0, 3.0
 #: Standing still this long makes the worker not ready. Seconds.
 SLUGGISH_S = 5.0
+#: Kafka may take so many stall timeouts to acknowledge something: a disk may hang for minutes. Then our client hangs.
+ACKNOWLEDGED_WITHIN = 5.0
+#: Says nothing about whether Kafka can write: it answered.
+_NOT_ALLOWED = {KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED}
+
+
+class Asks(Protocol):
+    """How Kafka itself is asked. Both block for seconds at most and raise KafkaException if Kafka does not answer."""
+
+    def readable(self, place: Place, offset: int) -> bool:
+        """Whether a record at or after `offset` of a place can be read now."""
+
+    def write(self, place: Place, offset: int) -> None:
+        """Have Kafka write something down; returns when it has."""
 
 
 class Probe:
-    """Asks Kafka itself, through a connection of its own that joins no group."""
+    """Asks Kafka itself, through connections of its own that join no group."""
 
     def __init__(self, settings: Settings) -> None:
         # 1 KiB: Kafka always gives at least one batch, and one record is enough.
@@ -48,13 +66,21 @@ class Probe:
                 "log_level": 2,
             },
         )
+        self._settings = settings
+        # Made when it is first needed: the group of its commits is seen only where something stood still.
+        self._writer: Consumer | None = None
+        self._waits = False
+        self._refused: KafkaError | None = None
 
     def readable(self, place: Place, offset: int) -> bool:
         """Whether a record at or after `offset` of a place can be read now. Blocks for up to 6 s.
 
-        Raises KafkaException if the group's coordinator or the place's leader does not answer.
+        Raises KafkaException if the group's coordinator or the place's leader does not answer, UsageError if Kafka
+        refuses us.
         """
         reader = self._reader
+        # Raises if Kafka has refused us since the last time.
+        reader.poll(0)
         reader.committed([TopicPartition(*place)], timeout=ANSWER_S)
         reader.assign([TopicPartition(*place, offset)])
         try:
@@ -70,6 +96,30 @@ class Probe:
         finally:
             reader.unassign()
 
+    def write(self, place: Place, offset: int) -> None:
+        """Commit an offset in a group that nobody else is in. Blocks for up to 3 s, then raises KafkaException.
+
+        Not by a synchronous commit, which has no time limit, nor by an AdminClient, whose librdkafka aborts the process
+        when an answer comes after its time (seen with 2.16.0).
+        """
+        if self._writer is None:
+            self._writer = clients.consumer(
+                self._settings, f"{self._settings.worker_group}.watchdog", on_commit=self._written, log_level=2
+            )
+        if not self._waits:
+            self._waits, self._refused = True, None
+            self._writer.commit(offsets=[TopicPartition(*place, offset)], asynchronous=True)
+        deadline = time.monotonic() + ANSWER_S
+        while self._waits and time.monotonic() < deadline:
+            self._writer.poll(0.1)
+        if self._waits:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "it takes no writes"))
+        if self._refused is not None and self._refused.code() not in _NOT_ALLOWED:
+            raise KafkaException(self._refused)
+
+    def _written(self, error: KafkaError | None, _positions: object) -> None:
+        self._waits, self._refused = False, error
+
 
 class Watchdog:
     """Call `report` from the event loop every `LOOK_S`, wrap what has to end in `step`; `start()` and `stop()`.
@@ -80,13 +130,13 @@ class Watchdog:
     def __init__(
         self,
         settings: Settings,
-        readable: Callable[[Place, int], bool],
+        kafka: Asks,
         end: Callable[[str, bool], None],
         waits: Waits = WAITS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._timeout = settings.stall_timeout
-        self._readable = readable
+        self._kafka = kafka
         self._end = end
         self._waits = waits
         self._clock = clock
@@ -146,11 +196,11 @@ class Watchdog:
             self._end(f"its event loop has not turned for {silent:.0f} s; the stacks are above", True)
             return
         report = self._report
-        self._stalls.look(report, self._clock())
+        longest = max(self._stalls.look(report, self._clock()).values(), default=0.0)
         if self._clock() - self._asked >= ASK_S:
-            self._ask(report)
+            self._ask(report, longest >= SLUGGISH_S or self._away is not None)
             self._asked = self._clock()
-        if self._away or any(self._waits.on_since(what) is not None for what in ("readers", "detectors")):
+        if self._away or self._excused():
             self._stalls.excuse(self._clock())
         self._waits.notable()
         stalls = self._stalls.look(report, self._clock())
@@ -168,17 +218,32 @@ class Watchdog:
                 False,
             )
 
+    def _excused(self) -> bool:
+        if any(self._waits.on_since(what) is not None for what in ("readers", "detectors", "registry")):
+            return True
+        acknowledging = self._waits.on_since("kafka")
+        return acknowledging is not None and acknowledging < ACKNOWLEDGED_WITHIN * self._timeout
+
     def _watch(self) -> None:
         while not self._stopping.wait(LOOK_S):
-            self.look()
+            try:
+                self.look()
+            except StopProcess as refused:
+                self._end(str(refused), False)
+                return
 
-    def _ask(self, report: Report) -> None:
-        """Ask Kafka about a place, each in turn: it may be away, and it knows better what is left to read."""
+    def _ask(self, report: Report, writes: bool) -> None:
+        """Ask Kafka about a place, each in turn: it may be away, and it knows better what is left to read.
+
+        `writes`: ask it for a write too.
+        """
         self._turn += 1
         owned = sorted(report.next)
         place = owned[self._turn % len(owned)] if owned else (topics.EVENTS.name, 0)
         try:
-            readable = self._readable(place, report.next.get(place, 0))
+            readable = self._kafka.readable(place, report.next.get(place, 0))
+            if writes:
+                self._kafka.write(place, report.next.get(place, 0))
         except KafkaException as error:
             if self._away is None:
                 detail = f"it does not answer ({error.args[0].str()})"

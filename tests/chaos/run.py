@@ -21,6 +21,7 @@ from tests.chaos.ledger import Ledger
 from tests.chaos.plan import Fault, Round, plan
 from tests.chaos.publisher import Publisher
 from tests.chaos.system import Death, System
+from tests.conftest import TooLateError
 from tests.pipeline.drained import wait_until_drained
 
 _PATIENCE_S = 180.0
@@ -183,7 +184,7 @@ def _drain(settings: Settings, publisher: Publisher, system: System) -> None:
         try:
             wait_until_drained(settings, _TEND_S)
             return
-        except AssertionError:
+        except TooLateError:
             assert time.monotonic() < deadline, f"not drained\n{system.last_words()}"
             system.tend()
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from command.corridor_data import Corridor, Flow, OpenIncident, Place, derive
 from command.corridor_view import MAX_PLACES, MAX_WAYS, bar, duration, render_corridor
 from command.corridor_words import WORDS, Language
-from command.figures import Figures, ScoreNow
+from console.corridor import Corridor, Flow, OpenIncident, Place, derive
+from console.figures import Figures, ScoreNow
 from schemas.corridor import CorridorMap, Defaults, Label, Touchpoint, Transition
 from schemas.incident import Incident
 

@@ -19,7 +19,7 @@ from schemas.errors import UsageError
 from sinks.clickhouse import ClickHouse, StoreAway
 from streams.runtime import endpoints
 from streams.runtime.settings import load_settings
-from tests.command.test_figures import PAGE
+from tests.console.test_figures import PAGE
 
 NOON = 1_795_262_400
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from schemas import topics
+from schemas.corridor import Duration
 from schemas.event import TouchpointEvent
 from schemas.rejection import RejectedEvent
 from schemas.scored import ScoredEvent
@@ -17,7 +18,7 @@ from schemas.slice import Slice, Sums
 from schemas.transition import TransitionSlice
 from streams.model import buckets, ingest
 from streams.model.decode import UnreadableValue
-from streams.model.ingest import DUPLICATE_HORIZON_S, ORIGIN_HEADER, Ingest, Outcome
+from streams.model.ingest import ORIGIN_HEADER, Ingest, Outcome
 from streams.model.slices import merge
 from streams.model.windows import Windows
 from tests import offline
@@ -163,9 +164,10 @@ def test_the_same_source_and_id_in_one_journey_is_a_duplicate(change: dict[str, 
     assert (len(outcome.scored), outcome.duplicates) == ((1, 1) if duplicate else (2, 0))
 
 
-def test_a_duplicate_is_seen_until_the_horizon_and_not_after_it() -> None:
-    state = new()
-    arrivals = [NOW, NOW + DUPLICATE_HORIZON_S, NOW + 2 * DUPLICATE_HORIZON_S + 1]
+@pytest.mark.parametrize(("named", "horizon"), [({}, 900.0), ({"duplicate_horizon": Duration(60)}, 60.0)])
+def test_a_duplicate_is_seen_until_the_horizon_and_not_after_it(named: dict[str, Any], horizon: float) -> None:
+    state = new(**named)
+    arrivals = [NOW, NOW + horizon, NOW + 2 * horizon + 1]
     outcome = state.apply(EVENTS, [record(n, event(), arrival) for n, arrival in enumerate(arrivals)])
     assert (len(outcome.scored), outcome.duplicates) == (2, 1)
 

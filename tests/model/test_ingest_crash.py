@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas import topics
+from schemas.heard import Heard
 from schemas.journey import Journey
 from schemas.slice import Slice, Sums
 from schemas.transition import TransitionSlice, TransitionSums
@@ -45,6 +46,8 @@ class World:
     changelog: list[tuple[bytes, bytes | None]] = field(default_factory=list)
     committed: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LANES, 0))
     slices: dict[bytes, Slice | TransitionSlice] = field(default_factory=dict)
+    #: Every value published for a tenant, lane and version; all of them must be the same.
+    heard: dict[tuple[bytes, int], set[bytes]] = field(default_factory=dict)
     journeys: dict[bytes, Journey] = field(default_factory=dict)
     #: Every value published for a place; all of them must be the same.
     scored: dict[tuple[int, int], set[bytes]] = field(default_factory=dict)
@@ -80,7 +83,10 @@ class World:
             if known is None or known.version <= journey.version:
                 self.journeys[journey.key] = journey
         else:
-            new = msgspec.json.decode(value, type=Slice | TransitionSlice)
+            new = msgspec.json.decode(value, type=Slice | TransitionSlice | Heard)
+            if isinstance(new, Heard):
+                self.heard.setdefault((new.key, new.version), set()).add(value)
+                return
             old = self.slices.get(new.key)
             if old is None or old.version <= new.version:
                 self.slices[new.key] = new
@@ -239,6 +245,8 @@ def assert_same(crashed: World, smooth: World) -> None:
     assert crashed.rejected == smooth.rejected
     assert crashed.handed_over == smooth.handed_over
     assert crashed.sums() == smooth.sums()
+    assert all(len(values) == 1 for values in crashed.heard.values())
+    assert all(crashed.heard.get(place, values) == values for place, values in smooth.heard.items())
 
 
 def assert_same_walks(crashed: World, smooth: World) -> None:

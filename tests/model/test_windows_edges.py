@@ -139,13 +139,17 @@ def test_what_matters_to_no_later_row_is_counted_as_too_late() -> None:
     assert rows_of(windows, "24h")[DAY + 87_000].n == 2
 
 
-def test_settled_buckets_take_no_more_slices_and_stay_in_the_sums() -> None:
-    windows = filled(a_slice(DAY))
-    windows.forget(DAY, settled=DAY + 60)
-    windows.apply(a_slice(DAY, version=2, n=9))
-    windows.apply(a_slice(DAY + 60))
-    assert windows.too_late == 1
-    assert {at: row.n for at, row in rows_of(windows, "1h").items()} == {DAY + 60: 1, DAY + 120: 2}
+def test_a_slice_of_a_bucket_that_is_compressed_replaces_the_older_one() -> None:
+    windows = filled(a_slice(DAY, n=3, version=5), a_slice(DAY, n=1, origin="events/1"), a_slice(DAY + 60))
+    windows.take_dirty()
+    for _ in range(2):
+        windows.forget(DAY + 20)
+        assert list(windows._newest.open) == [DAY + 60]
+        windows.apply(a_slice(DAY, n=9, version=4))
+        assert windows.take_dirty() == []
+    windows.forget(DAY + 30)
+    windows.apply(a_slice(DAY, n=7, version=6))
+    assert {at: row.n for at, row in rows_of(windows, "1h").items()} == {DAY + 60: 8, DAY + 120: 9}
 
 
 def test_rows_that_were_not_taken_before_they_were_forgotten_are_still_given() -> None:

@@ -6,11 +6,13 @@ import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas import topics
+from schemas.heard import Heard
 from schemas.slice import Progress, Slice
 from schemas.transition import TransitionSlice
 from streams.runtime import clients
 from streams.runtime.partitioner import partitioner
 from streams.runtime.settings import Settings
+from tests.conftest import TooLateError
 
 
 def _lag(reader: Consumer, names: list[str]) -> int:
@@ -36,7 +38,7 @@ def _idle(settings: Settings) -> bool:
         reader.assign([TopicPartition(topics.SLICES.name, quiet, low)])
         newest: dict[str, float | None] = {}
         while (message := reader.poll(10)) is not None and message.error() is None:
-            progress = msgspec.json.decode(message.value(), type=Slice | TransitionSlice | Progress)
+            progress = msgspec.json.decode(message.value(), type=Slice | TransitionSlice | Heard | Progress)
             if isinstance(progress, Progress):
                 newest[progress.origin] = progress.watermark
         return bool(newest) and all(watermark is None for watermark in newest.values())
@@ -59,10 +61,12 @@ def wait_until_drained(settings: Settings, timeout_s: float = 900.0) -> None:
     try:
         for stage, reader, names in stages:
             while stage == "score" and not _idle(settings):
-                assert time.monotonic() < deadline, f"ingest is not idle after {timeout_s:.0f} s"
+                if time.monotonic() > deadline:
+                    raise TooLateError(f"ingest is not idle after {timeout_s:.0f} s")
                 time.sleep(0.2)
             while lag := _lag(reader, names):
-                assert time.monotonic() < deadline, f"{stage} still lags by {lag} records after {timeout_s:.0f} s"
+                if time.monotonic() > deadline:
+                    raise TooLateError(f"{stage} still lags by {lag} records after {timeout_s:.0f} s")
                 time.sleep(0.05)
     finally:
         worker.close()

@@ -74,6 +74,13 @@ class Running:
                 return child
         raise AssertionError(f"no {role} runs\n{self.said()}")
 
+    def suspended(self, role: str) -> psutil.Process:
+        """The process with this role, stopped: a signal that came before it has stopped would still be handled."""
+        child = self.child(role)
+        child.suspend()
+        wait_until(lambda: child.status() == psutil.STATUS_STOPPED)
+        return child
+
     def children(self) -> list[psutil.Process]:
         """All processes below it."""
         found = psutil.Process(self.process.pid).children(recursive=True)

@@ -34,6 +34,13 @@ def _waited(group: Running, name: str, what: str) -> float:
     return float(next(line.removeprefix(key) for line in text.splitlines() if line.startswith(key)))
 
 
+def _accepted(group: Running) -> int:
+    """Events that the worker has accepted."""
+    _, text = get(f"{group.run.processes['worker-1']}/metrics", 10)
+    key = 'corredor_events_total{state="accepted"} '
+    return int(sum(float(line.removeprefix(key)) for line in text.splitlines() if line.startswith(key)))
+
+
 def _bounded(worker: psutil.Process, sink: psutil.Process) -> None:
     assert worker.memory_info().rss < WORKER_LIMIT
     assert sink.memory_info().rss < SINK_LIMIT
@@ -93,13 +100,10 @@ def test_a_sink_that_stands_still_lets_nobody_grow(local_kafka: LocalKafka, tmp_
         def worked_off() -> bool:
             nonlocal most
             most = max(most, worker.memory_info().rss)
-            _, text = get(f"{group.run.processes['worker-1']}/metrics", 10)
-            accepted = 'corredor_events_total{state="accepted"} '
-            done = [float(line.removeprefix(accepted)) for line in text.splitlines() if line.startswith(accepted)]
-            return bool(done) and done[0] == BACKLOG
+            return _accepted(group) == BACKLOG
 
         feed.send(BACKLOG)
-        eventually(worked_off, 60, group)
+        eventually(worked_off, 150, group)
         assert most < WORKER_LIMIT
         sink.resume()
         wait_for_exactly(feed.stop(), group.run.clickhouse)
@@ -122,6 +126,16 @@ def test_on_the_embedded_kafka_the_worker_waits_for_its_readers_and_does_not_end
         sink.resume()
         eventually(lambda: not group.not_ready("worker-1"), 40, group)
         wait_for_exactly(feed.stop(), group.run.clickhouse)
+        group.end(signal.SIGINT, 10)
+
+
+@pytest.mark.kafka
+@slow
+@pytest.mark.timeout(300)
+def test_on_the_embedded_kafka_nobody_waits_for_a_sink_that_is_not_to_run(tmp_path: Path) -> None:
+    with running(own_settings("embedded", tmp_path, sink=False)) as group, Feed(group.run.kafka) as feed:
+        feed.send(32_000)
+        eventually(lambda: _accepted(group) == 32_000, 60, group)
         group.end(signal.SIGINT, 10)
 
 

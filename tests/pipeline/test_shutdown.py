@@ -48,8 +48,7 @@ def test_a_second_signal_hurries_and_loses_nothing(local_kafka: LocalKafka, tmp_
     with Feed(settings.kafka) as feed:
         with running(settings, shutdown_timeout=60.0) as group:
             feed.start()
-            worker = group.child("worker")
-            worker.suspend()
+            worker = group.suspended("worker")
             group.process.send_signal(signal.SIGINT)
             wait_until(lambda: _asked_to_end(worker.pid))
             assert group.process.poll() is None, "it waits for the worker"
@@ -66,8 +65,7 @@ def test_a_stopped_worker_and_a_broker_that_is_gone_do_not_hold_up_the_end(
     with Feed(settings.kafka) as feed:
         with running(settings) as group:
             feed.start()
-            worker = group.child("worker")
-            worker.suspend()
+            worker = group.suspended("worker")
             group.end(signal.SIGINT, WITHIN_S)
             assert not psutil.pid_exists(worker.pid)
         with running(settings) as group:

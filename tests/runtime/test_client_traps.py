@@ -74,7 +74,7 @@ def test_trap_6_a_worker_ends_though_faust_s_shutdown_never_does(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With the broker gone Faust can wait for ever in `App.stop`; ours may not wait for it (Worker.run)."""
-    monkeypatch.setattr(worker_app, "_partition_counts", lambda _: {topic.name: 4 for topic in topics.ALL})
+    monkeypatch.setattr(worker_app, "partition_counts", lambda _: {topic.name: 4 for topic in topics.ALL})
     monkeypatch.setattr(worker_app, "Outbox", lambda *_: mock.create_autospec(Outbox))
     monkeypatch.setattr(worker_app, "Probe", mock.Mock())
     monkeypatch.setattr(worker_app.http, "serve", mock.MagicMock())

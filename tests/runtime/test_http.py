@@ -48,3 +48,18 @@ def test_a_federation_names_the_process_of_every_sample_and_keeps_types() -> Non
     up = {each.labels["process"]: each.value for each in families["corredor_process_up"].samples}
     assert up == {"p0": 1, "p1": 1, "gone": 0}
     assert {each.value for each in families["corredor_process_restarts"].samples} == {0, 1, 2}
+
+
+def test_documents_are_shown_and_a_federation_joins_their_lists() -> None:
+    lists = (b'[{"id":"a"}]', b"[]")
+    servers = [
+        http.serve("127.0.0.1", 0, lambda: None, documents={"/incidents": lambda body=body: body}) for body in lists
+    ]
+    without = http.serve("127.0.0.1", 0, lambda: None)
+    targets = {f"p{n}": (f"http://127.0.0.1:{server.port}", 0) for n, server in enumerate((*servers, without))}
+    targets["gone"] = ("http://127.0.0.1:1", 0)
+    assert get(f"{targets['p0'][0]}/incidents") == (200, '[{"id":"a"}]')
+    assert get(f"{targets['p2'][0]}/incidents")[0] == 404
+    assert Federation(lambda: targets).joined("/incidents") == b'[{"id":"a"}]'
+    for server in (*servers, without):
+        server.close()

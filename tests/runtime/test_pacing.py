@@ -81,6 +81,15 @@ def test_what_is_still_under_way_counts_too(paced: Settings) -> None:
     assert pacer.full
 
 
+def test_what_could_not_be_delivered_takes_no_room(paced: Settings) -> None:
+    pacer = _pacer(paced, "g", records=2)
+    for _ in range(3):
+        pacer.sent(len(VALUE))
+    assert pacer.full
+    pacer.failed(len(VALUE))
+    assert not pacer.full
+
+
 def test_a_writer_waits_until_the_slowest_group_has_committed(paced: Settings) -> None:
     pacer = _pacer(paced, "fast", "slow", records=10)
     _write(paced, pacer, 0, 15)

@@ -96,6 +96,18 @@ def test_records_that_were_skipped_stop_the_process(settings: Settings) -> None:
     check_gap(settings, TOPIC, 0, 3, 3)
 
 
+def test_a_partition_that_went_on_without_this_worker_stops_the_process(settings: Settings) -> None:
+    producer = clients.producer(settings)
+    for n in range(4):
+        producer.produce(TOPIC, str(n).encode(), partition=0)
+    producer.flush()
+    other = clients.consumer(settings, settings.worker_group)
+    other.commit(offsets=[TopicPartition(TOPIC, 0, 3)], asynchronous=False)
+    other.close()
+    with pytest.raises(StopProcess, match="another worker has acknowledged everything before offset 3"):
+        check_gap(settings, TOPIC, 0, 1, 4)
+
+
 def test_a_cluster_that_does_not_answer_stops_the_process(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.runtime.positions._TIMEOUT_S", 0.5)
     away = settings.model_copy(update={"kafka": "127.0.0.1:1"})

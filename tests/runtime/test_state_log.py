@@ -3,17 +3,22 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas import topics
 from schemas.errors import StopProcess
+from schemas.slice import Slice
 from streams.model.shelf import MemoryShelf
+from streams.model.state_format import StateFormat
 from streams.runtime import clients, state_log
 from streams.runtime.settings import Settings
-from streams.runtime.state_log import StateLog, read_back
+from streams.runtime.state_log import StateLog, read_back, understood
 from tests.conftest import Cluster, wait_until
 
 TOPIC = topics.STATE_INGEST.name
+#: A format after the first: every value is longer.
+SECOND = StateFormat(TOPIC, (lambda key, value: [(key, value + b".")],))
 
 
 def test_what_was_written_is_read_back_newest_first(settings: Settings) -> None:
@@ -148,3 +153,38 @@ def _there(settings: Settings, partition: int) -> dict[bytes, bytes]:
 
     wait_until(read)
     return found[0]
+
+
+def test_state_of_an_older_format_is_upgraded_with_the_first_transaction(settings: Settings) -> None:
+    StateLog(settings, TOPIC, 0).write([(b"a", b"1"), (b"j1", b"1"), (b"b", b"1")])
+    shelf = MemoryShelf()
+    log = StateLog(settings, TOPIC, 0)
+    read = read_back(settings, TOPIC, 0, aside=(b"j", shelf))
+    log.upgrade(SECOND, read, shelf)
+    assert read == {b"a": b"1.", b"j1": b"1.", b"b": b"1."}
+    assert not shelf, "what was changed is given back with the rest"
+    assert read_back(settings, TOPIC, 0) == {b"a": b"1", b"j1": b"1", b"b": b"1"}, "nothing is written before"
+    log.write([(b"a", b"2"), (b"b", None)])
+    assert read_back(settings, TOPIC, 0) == {b"a": b"2", b"j1": b"1.", b"v": b"2"}
+    log.write([(b"c", b"1")])
+    again = read_back(settings, TOPIC, 0)
+    StateLog(settings, TOPIC, 0).upgrade(SECOND, again)
+    assert again == {b"a": b"2", b"j1": b"1.", b"c": b"1"}, "once is enough"
+
+
+def test_state_of_a_newer_format_is_refused_before_anything_is_written(settings: Settings) -> None:
+    newer = StateLog(settings, TOPIC, 0)
+    newer.upgrade(SECOND, {})
+    newer.write([(b"a", b"1.")])
+    before = read_back(settings, TOPIC, 0)
+    with pytest.raises(StopProcess, match="a newer version wrote it"):
+        StateLog(settings, TOPIC, 0).upgrade(StateFormat(TOPIC), dict(before))
+    assert read_back(settings, TOPIC, 0) == before
+
+
+def test_what_cannot_be_decoded_stops_the_process_and_says_where() -> None:
+    with (
+        pytest.raises(StopProcess, match=r"experience\.slices/3 holds what this version"),
+        understood("experience.slices", 3),
+    ):
+        msgspec.json.decode(b'{"kind":"unheard-of"}', type=Slice)

@@ -198,3 +198,29 @@ def test_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
         wait_until(lambda: "time.sleep(60)" in " ".join(psutil.Process(pid).cmdline()[-1:]))
         parent.kill()
     wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_the_console_starts_when_the_others_are_ready_and_its_end_ends_nothing(
+    embedded: Settings, program: list[str]
+) -> None:
+    settings = embedded.model_copy(update={"console": True, "console_port": 0})
+    with Supervisor(settings, program=program) as group:
+        console = _child(group, "console")
+        assert group.console == f"http://127.0.0.1:{console.environment['CORREDOR_CONSOLE_PORT']}"
+        assert not group.console.endswith(":0")
+        assert console.arguments == ["console", "--metrics-port", console.environment["CORREDOR_METRICS_PORT"]]
+        run = endpoints.find(settings)
+        assert run is not None and run.processes["console"] == console.url
+        first = _pid(group, "console")
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: not console.running)
+        group.check()
+        assert console.due is not None and group.not_ready() is None
+        console.due = time.monotonic()
+        group.check()
+        assert _pid(group, "console") != first and console.restarts == 1
+
+
+def test_without_being_asked_for_there_is_no_console(embedded: Settings, program: list[str]) -> None:
+    with Supervisor(embedded, program=program) as group:
+        assert group.console == "" and all(child.role != "console" for child in group.children)

@@ -1,12 +1,12 @@
 import pytest
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import AdminClient
 
 from schemas import topics
 from schemas.errors import StopProcess
 from streams.runtime import clients, topics_admin
 from streams.runtime.local import LocalKafka
 from streams.runtime.settings import Settings, load_settings
-from streams.runtime.topics_admin import describe_topics, ensure_topics
+from streams.runtime.topics_admin import configure, delete_topics, describe_topics, ensure_topics
 from tests.conftest import wait_until
 
 
@@ -20,8 +20,7 @@ def test_all_topics_are_there_and_as_they_should_be(settings: Settings) -> None:
 def test_a_missing_topic_has_no_partitions_and_ensuring_brings_it_back(local_kafka: LocalKafka) -> None:
     settings = load_settings(kafka=local_kafka.bootstrap, partitions=3)
     client = AdminClient({"bootstrap.servers": local_kafka.bootstrap})
-    for future in client.delete_topics([topics.SCORED.name], operation_timeout=30).values():
-        future.result()
+    delete_topics(client, [topics.SCORED.name])
     wait_until(lambda: [s.name for s in describe_topics(settings) if not s.partitions] == [topics.SCORED.name])
     assert {state.name: state.partitions for state in ensure_topics(settings)}[topics.SCORED.name] == 3
 
@@ -29,10 +28,7 @@ def test_a_missing_topic_has_no_partitions_and_ensuring_brings_it_back(local_kaf
 def test_a_topic_with_other_settings_is_reported_and_not_altered(local_kafka: LocalKafka) -> None:
     settings = load_settings(kafka=local_kafka.bootstrap)
     client = AdminClient({"bootstrap.servers": local_kafka.bootstrap})
-    change = ConfigEntry("retention.ms", "1000", incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, topics.EVENTS.name, incremental_configs=[change])
-    for future in client.incremental_alter_configs([resource]).values():
-        future.result()
+    configure(client, topics.EVENTS.name, {"retention.ms": "1000"})
     expected = (("retention.ms", "1000", str(topics.EVENTS.retention_ms)),)
     wait_until(lambda: describe_topics(settings)[0].differences == expected)
     assert ensure_topics(settings)[0].differences == expected

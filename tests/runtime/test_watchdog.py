@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from prometheus_client import CollectorRegistry, generate_latest
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from schemas import topics
 from streams.runtime import clients, metrics
 from streams.runtime.federation import get
+from streams.runtime.local import LocalKafka
 from streams.runtime.settings import Settings, load_settings
 from streams.runtime.stalls import Place
 from streams.runtime.supervisor import as_environment, free_port
@@ -33,23 +35,30 @@ class Bench:
     """A watchdog with a 60 s timeout, a Kafka that answers as told, and time that moves as told."""
 
     now: float = 1000.0
-    readable: bool | Exception = True
+    finds: bool | Exception = True
+    writes: Exception | None = None
     ended: list[tuple[str, bool]] = field(default_factory=list)
     asked: list[tuple[Place, int]] = field(default_factory=list)
+    written: list[tuple[Place, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.waits = Waits(self.clock)
         settings = load_settings(kafka="nowhere:1", stall_timeout=60)
-        self.dog = Watchdog(settings, self.ask, lambda *end: self.ended.append(end), self.waits, self.clock)
+        self.dog = Watchdog(settings, self, lambda *end: self.ended.append(end), self.waits, self.clock)
 
     def clock(self) -> float:
         return self.now
 
-    def ask(self, place: Place, offset: int) -> bool:
+    def readable(self, place: Place, offset: int) -> bool:
         self.asked.append((place, offset))
-        if isinstance(self.readable, Exception):
-            raise self.readable
-        return self.readable
+        if isinstance(self.finds, Exception):
+            raise self.finds
+        return self.finds
+
+    def write(self, place: Place, offset: int) -> None:
+        self.written.append((place, offset))
+        if self.writes is not None:
+            raise self.writes
 
     def pass_time(self, seconds: float, following: dict[Place, int], end: dict[Place, int] | None = None) -> None:
         """The event loop turns, the worker stands at `following`."""
@@ -83,7 +92,7 @@ def test_a_worker_that_moves_now_and_then_goes_on(bench: Bench) -> None:
 
 
 def test_an_idle_worker_goes_on(bench: Bench) -> None:
-    bench.readable = False
+    bench.finds = False
     bench.pass_time(600, {PLACE: 100}, {PLACE: 100})
     assert (bench.ended, bench.dog.reason()) == ([], None)
 
@@ -96,21 +105,40 @@ def test_one_partition_that_stands_still_among_others_that_move_is_noticed(bench
 
 
 def test_while_kafka_is_away_a_worker_waits_for_it_and_then_gets_its_time_again(bench: Bench) -> None:
-    bench.readable = AWAY
+    bench.finds = AWAY
     bench.pass_time(300, {PLACE: 41}, {PLACE: 100})
     assert "waits for Kafka: it does not answer (no answer)" in (bench.dog.reason() or "")
-    bench.readable = True
+    bench.finds = True
     bench.pass_time(50, {PLACE: 41}, {PLACE: 100})
     assert not bench.ended
     bench.pass_time(15, {PLACE: 41}, {PLACE: 100})
     assert bench.ended
 
 
+def test_a_kafka_that_reads_but_takes_no_writes_is_waited_for(bench: Bench) -> None:
+    bench.writes = KafkaException(KafkaError(KafkaError._TIMED_OUT, "it takes no writes"))
+    with bench.dog.step("a checkpoint"):
+        bench.pass_time(300, {PLACE: 41}, {PLACE: 100})
+        assert "waits for Kafka: it does not answer (it takes no writes)" in (bench.dog.reason() or "")
+        assert not bench.ended
+        bench.writes = None
+        bench.pass_time(70, {PLACE: 41}, {PLACE: 100})
+    assert "a checkpoint has not ended" in bench.ended[0][0]
+
+
+def test_kafka_is_asked_to_write_only_where_something_stands_still(bench: Bench) -> None:
+    for offset in range(30):
+        bench.pass_time(3, {PLACE: offset}, {PLACE: 100})
+    assert not bench.written
+    bench.pass_time(10, {PLACE: 30}, {PLACE: 100})
+    assert {(PLACE, 30)} == set(bench.written)
+
+
 def test_a_kafka_that_is_away_makes_also_an_idle_worker_not_ready(bench: Bench) -> None:
-    bench.readable = AWAY
+    bench.finds = AWAY
     bench.pass_time(3, {PLACE: 100}, {PLACE: 100})
     assert "waits for Kafka" in (bench.dog.reason() or "")
-    bench.readable = False
+    bench.finds = False
     bench.pass_time(ASK_S + 1, {PLACE: 100}, {PLACE: 100})
     assert bench.dog.reason() is None
 
@@ -125,8 +153,17 @@ def test_a_worker_that_waits_for_slow_readers_is_not_ready_and_goes_on(bench: Be
     assert not bench.ended
 
 
+def test_what_kafka_does_not_acknowledge_is_waited_for_for_minutes_and_not_for_ever(bench: Bench) -> None:
+    with bench.dog.step("a checkpoint"), bench.waits.on("kafka", "state is not acknowledged"):
+        bench.pass_time(290, {PLACE: 41}, {PLACE: 100})
+        assert bench.dog.reason() == "waits 290 s for Kafka: state is not acknowledged"
+        assert not bench.ended
+        bench.pass_time(75, {PLACE: 41}, {PLACE: 100})
+    assert "it waits 360 s for Kafka: state is not acknowledged" in bench.ended[0][0]
+
+
 def test_markers_and_aborted_records_at_the_end_are_no_lag(bench: Bench) -> None:
-    bench.readable = False
+    bench.finds = False
     bench.pass_time(300, {PLACE: 41}, {PLACE: 100})
     assert (bench.ended, bench.dog.reason()) == ([], None)
     assert bench.dog.report({PLACE: 41}, {PLACE: 100}) == {PLACE: 0}
@@ -211,9 +248,38 @@ def test_kafka_says_whether_there_is_something_to_read(kafka: Cluster, settings:
     for _ in range(3):
         producer.produce(EVENTS, b"{}", b"k", partition=2)
     producer.flush(20)
+    # A broker that has just started has no coordinator yet.
+    wait_until(lambda: _writes(probe), 20)
     assert probe.readable((EVENTS, 2), 1)
     assert not probe.readable((EVENTS, 2), 3)
     assert not probe.readable((EVENTS, 0), 0)
+    probe.write((EVENTS, 2), 3)
+    probe.write((EVENTS, 2), 3)
+
+
+def test_a_kafka_that_writes_nothing_down_is_noticed_and_so_is_its_return(
+    local_kafka: LocalKafka,
+) -> None:
+    probe = Probe(load_settings(kafka=local_kafka.bootstrap))
+    probe.write((EVENTS, 0), 0)
+    assert local_kafka.process is not None
+    broker = psutil.Process(local_kafka.process.pid)
+    broker.suspend()
+    try:
+        for _ in range(2):
+            with pytest.raises(KafkaException, match="it takes no writes"):
+                probe.write((EVENTS, 0), 0)
+    finally:
+        broker.resume()
+    wait_until(lambda: _writes(probe), 20)
+
+
+def _writes(probe: Probe) -> bool:
+    try:
+        probe.write((EVENTS, 0), 0)
+    except KafkaException:
+        return False
+    return True
 
 
 #: A worker whose agent hangs at its first batch: waiting for something that never comes, or blocking the event loop.

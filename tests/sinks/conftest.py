@@ -11,6 +11,7 @@ from sinks.clickhouse import ClickHouse, chdb_path
 from sinks.http_query import QueryServer
 from sinks.migrate import migrate
 from streams.runtime.settings import Settings
+from tests.conftest import TooLateError
 
 TABLES = (
     "touchpoint_events",
@@ -20,6 +21,7 @@ TABLES = (
     "journeys",
     "incidents",
     "corridor",
+    "forgotten",
 )
 
 
@@ -72,7 +74,8 @@ def eventually() -> Callable[[Callable[[], bool]], None]:
     def wait(condition: Callable[[], bool], seconds: float = 20.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, "the condition did not come true in time"
+            if time.monotonic() > deadline:
+                raise TooLateError("the condition did not come true in time")
             time.sleep(0.02)
 
     return wait

@@ -93,7 +93,11 @@ from command import sink
 from sinks import service
 from sinks.clickhouse import ClickHouse
 
+insert = ClickHouse.insert
+
 def hang(self, table, lines):
+    if table != "touchpoint_events":
+        return insert(self, table, lines)
     threading.Event().wait()
 
 ClickHouse.insert, service.INSERT_TIMEOUT_S = hang, 1

@@ -33,9 +33,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from command.corridor_data import OpenIncident
 from command.corridor_read import read_corridor
-from command.figures import Figures
+from console.corridor import OpenIncident
+from console.figures import Figures
 from schemas import topics
 from schemas.corridor import CorridorMap, Defaults, Duration, Segment, Touchpoint
 from schemas.errors import UsageError
@@ -379,6 +379,6 @@ def test_corredor_status_reads_the_incidents_that_are_open(store: ClickHouse) ->
     store.insert("incidents", lines(one, over, replace(one, id="3", tenant="it's another")))
     corridor = read_corridor(store, MAP, Figures(), None)
     assert corridor.incidents == [
-        OpenIncident("blockage", "page", "shop", "pay", "", "", int(NOW), 15, first_cause="region=south")
+        OpenIncident("blockage", "page", "shop", "pay", "", "", int(NOW), 15, first_cause="region=south", id="1")
     ]
     store.command("TRUNCATE TABLE corredor.incidents")

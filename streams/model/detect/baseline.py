@@ -19,7 +19,7 @@ what `streams.model.detect.lines` does; and a line that would have to move by mo
 were learned from, less what chance adds, divides all evidence.
 """
 
-from math import exp, sqrt
+from math import exp, inf, sqrt
 from typing import Literal, NamedTuple
 
 from msgspec import Struct, field
@@ -31,6 +31,7 @@ Series = Literal["share", "wait", "rate"]
 #: Hours of the week that the assumed rhythm variance counts as; events after which an hour counts as a half.
 _PRIOR_HOURS = 4.0
 _HOUR_EVENTS = 30.0
+_HALF = _HOUR_EVENTS * _HOUR_EVENTS
 _SMALLEST_VARIANCE = 1e-4
 #: Pieces before the dispersion is believed, and its highest value.
 _LEAST_PIECES = 30.0
@@ -47,7 +48,7 @@ class Level(NamedTuple):
     sigma: float = 0.0
 
 
-class Piece(Struct, array_like=True):
+class Piece(Struct, array_like=True, gc=False):
     """Sums of the time from `start` to `end` (epoch seconds), in the hour of the week `hour`."""
 
     start: int
@@ -58,7 +59,7 @@ class Piece(Struct, array_like=True):
     ss: float
 
 
-class Hour(Struct, array_like=True):
+class Hour(Struct, array_like=True, gc=False):
     """Sums of one hour of the week, later events weighing exponentially more instead of earlier ones fading."""
 
     n: float = 0.0
@@ -97,19 +98,23 @@ class Baseline(Struct, omit_defaults=True, kw_only=True):
         """Take in a bucket. It is kept as it is for one to two pieces' time, then merged with its neighbours."""
         if self.first < 0:
             self.first = self.upto = start
-        self.pending.append(Piece(start, end, hour, n, float(s), float(ss)))
-        chunk = tuning.chunk_s
-        if len(self.pending) > 1 and (last := self.pending[-2].start // chunk) != start // chunk:
-            self._merge(last - 1, start // chunk - 1, chunk)
-
-    def _merge(self, after: int, before: int, chunk: int) -> None:
-        """Make one piece of all that lie in the same chunk and hour, for the chunks from `after` to below `before`.
-
-        Those below `after` have been merged already.
-        """
-        first = len(self.pending)
-        while first > 0 and self.pending[first - 1].start // chunk >= after:
+        pending, chunk = self.pending, tuning.chunk_s
+        pending.append(Piece(start, end, hour, n, float(s), float(ss)))
+        if len(pending) <= 2:
+            return
+        place, last = start // chunk, pending[-2].start // chunk
+        if last == place:
+            return
+        # What lies in earlier chunks than the last two has been merged already.
+        first, since = len(pending) - 2, (last - 1) * chunk
+        while first > 0 and pending[first - 1].start >= since:
             first -= 1
+        # Where the last one is alone, as in sparse history, there is nothing to merge it with.
+        if first < len(pending) - 2:
+            self._merge(first, place - 1, chunk)
+
+    def _merge(self, first: int, before: int, chunk: int) -> None:
+        """Make one piece of all that lie in the same chunk and hour, from the piece `first` to below chunk `before`."""
         merged: list[Piece] = []
         for piece in self.pending[first:]:
             last = merged[-1] if merged else None
@@ -120,6 +125,24 @@ class Baseline(Struct, omit_defaults=True, kw_only=True):
                 merged.append(piece)
         self.pending[first:] = merged
 
+    def settled(self, now: int, tuning: Tuning) -> float:
+        """Up to where events have waited long enough, at event time `now`, to be learned from."""
+        delay = (now - self.first) / 4.0
+        if delay < tuning.learn_delay_s:
+            return now - min(max(delay, tuning.chunk_s), tuning.learn_delay_s)
+        return now - tuning.learn_delay_s
+
+    def ripe(self, tuning: Tuning) -> float:
+        """Until `settled` has come to this, `learn` need not be asked: what is pending would not be enough."""
+        if not self.pending:
+            return -inf
+        enough, n = _WORTH_LEARNING * self.n, 0
+        for piece in self.pending:
+            n += piece.n
+            if n >= enough:
+                break
+        return (piece.start // tuning.chunk_s + 1) * tuning.chunk_s
+
     def learn(self, now: int, tuning: Tuning) -> bool:
         """Learn, after `add`, from what has waited long enough at event time `now`, if it is enough to matter.
 
@@ -127,10 +150,10 @@ class Baseline(Struct, omit_defaults=True, kw_only=True):
         """
         if not self.pending:
             return False
-        limit = now - min(max((now - self.first) / 4.0, tuning.chunk_s), tuning.learn_delay_s)
+        until = self.settled(now, tuning) // tuning.chunk_s * tuning.chunk_s
         due, n = 0, 0
         for piece in self.pending:
-            if (piece.start // tuning.chunk_s + 1) * tuning.chunk_s > limit:
+            if piece.start >= until:
                 break
             due += 1
             n += piece.n
@@ -146,8 +169,9 @@ class Baseline(Struct, omit_defaults=True, kw_only=True):
         return True
 
     def _absorb(self, piece: Piece, tuning: Tuning) -> None:
-        self._scatter(piece, tuning)
-        past = max(piece.end - self.upto, 0)
+        if self.n >= tuning.min_events:
+            self._scatter(piece, tuning)
+        past = piece.end - self.upto if piece.end > self.upto else 0
         fade = exp(-past / tuning.level_memory_s)
         self.span = self.span * fade + past
         self.n = self.n * fade + piece.n
@@ -155,11 +179,15 @@ class Baseline(Struct, omit_defaults=True, kw_only=True):
         self.ss = self.ss * fade + piece.ss
         self.scatter *= fade
         self.pieces *= fade
-        self.upto = max(self.upto, piece.end)
+        self.upto += past
         weight = 1.0 / self._scale(tuning)
-        for hour in (self.hours.setdefault(piece.hour, Hour()), self.week):
-            hour.n += piece.n * weight
-            hour.s += piece.s * weight
+        hour = self.hours.get(piece.hour)
+        if hour is None:
+            hour = self.hours[piece.hour] = Hour()
+        n, s = piece.n * weight, piece.s * weight
+        for sums in (hour, self.week):
+            sums.n += n
+            sums.s += s
 
     def _scale(self, tuning: Tuning) -> float:
         """What the sums of hours have to be multiplied with to be in events that are as good as new."""
@@ -167,8 +195,6 @@ class Baseline(Struct, omit_defaults=True, kw_only=True):
 
     def _scatter(self, piece: Piece, tuning: Tuning) -> None:
         """Compare a piece with what was expected of it; small ones are put together until one event is expected."""
-        if self.n < tuning.min_events:
-            return
         level, enough = self.level(piece.hour, tuning), 1.0
         single, scale = level.value, level.value
         if self.kind == "share":
@@ -213,7 +239,7 @@ class Baseline(Struct, omit_defaults=True, kw_only=True):
         """
         own, scale = self.hours.get(hour) or Hour(), self._scale(tuning)
         own_n, own_s = own.n * scale, own.s * scale
-        k = 1.0 / self._rhythm_variance(tuning)
+        k = 1.0 / (tuning.rhythm_variance if self.rhythm is None else self.rhythm)
         mean = self.s / self.n
         usual = self.week.s / self.week.n if self.week.n else mean
         if self.kind == "wait":
@@ -232,20 +258,18 @@ class Baseline(Struct, omit_defaults=True, kw_only=True):
         """Variance of a single log wait."""
         return max(self.ss / self.n - (self.s / self.n) ** 2, 1e-4)
 
-    def _rhythm_variance(self, tuning: Tuning) -> float:
-        return tuning.rhythm_variance if self.rhythm is None else self.rhythm
-
     def _learn_rhythm(self, tuning: Tuning) -> None:
         """The variance of the hours around their mean beyond chance: a weighted mean over hours and the prior."""
         waits, scale, mean = self.kind == "wait", self._scale(tuning), self.week.s / self.week.n
         total, weights = _PRIOR_HOURS * tuning.rhythm_variance, _PRIOR_HOURS
         single = self.dispersion * (self._square() if waits else 1.0)
         for hour in self.hours.values():
-            size = hour.n * scale * (1.0 if waits else mean)
+            size = hour.n * scale if waits else hour.n * scale * mean
             if size <= 0.0:
                 continue
             difference = hour.s / hour.n - mean if waits else hour.s * scale / size - 1.0
-            weight = size * size / (size * size + _HOUR_EVENTS * _HOUR_EVENTS)
+            square = size * size
+            weight = square / (square + _HALF)
             total += weight * (difference * difference - single / size)
             weights += weight
         self.rhythm = max(total / weights, _SMALLEST_VARIANCE)

@@ -5,6 +5,7 @@ whenever going on merely takes longer: fewer leave for a while. So they are set 
 """
 
 from collections.abc import Iterator, Mapping
+from heapq import heapify, heappop, heappush
 
 from msgspec import Struct, field
 
@@ -30,7 +31,7 @@ MEASURE = Measure(
 _PIECES = 200
 
 
-class Came(Struct, array_like=True):
+class Came(Struct, array_like=True, gc=False):
     """Arrivals between two times, and how many of them are decided already."""
 
     start: int
@@ -70,6 +71,9 @@ class BlockageDetector:
         self._patience = max(int(patience_s) // BUCKET_S, 1) * BUCKET_S
         self._step = max(self._patience // _PIECES // BUCKET_S, 1) * BUCKET_S
         self._undecided = {(item.segment, item.value): item for item in self.state.undecided}
+        #: When the next arrival of a pair is decided, or earlier: one entry for each pair with arrivals.
+        self._deciding = [(item.came[0].start + 1, pair) for pair, item in self._undecided.items() if item.came]
+        heapify(self._deciding)
 
     @property
     def incident(self) -> Incident | None:
@@ -83,15 +87,13 @@ class BlockageDetector:
         been counted as stalled). `pairs`: the same two numbers for each segment pair.
         """
         here = {ALL: (arrivals, stopped), **pairs}
-        counts = {ALL: Counts(0, 0)}
-        until = start + BUCKET_S - self._patience
-        due = {pair for pair, waiting in self._undecided.items() if waiting.came and waiting.came[0].start < until}
-        for pair in sorted(here.keys() | due):
-            came, bad = here.get(pair, (0, 0))
-            if came > 0:
-                self._remember(pair, start, came)
-            counts[pair] = Counts(max(sum(self._decided(pair, start)), bad), bad)
-        return self._watch.feed(start, counts.pop(ALL), counts)
+        for pair in sorted(pair for pair, (came, _) in here.items() if came > 0):
+            self._remember(pair, start, here[pair][0])
+        counts = {pair: Counts(bad, bad) for pair, (_, bad) in here.items() if bad > 0}
+        for pair, decided in self._decide(start + BUCKET_S - self._patience):
+            bad = here.get(pair, (0, 0))[1]
+            counts[pair] = Counts(max(decided, bad), bad)
+        return self._watch.feed(start, counts.pop(ALL, Counts(0, 0)), counts)
 
     def _remember(self, pair: Pair, start: int, n: int) -> None:
         waiting = self._undecided.get(pair)
@@ -101,23 +103,39 @@ class BlockageDetector:
         last = waiting.came[-1] if waiting.came else None
         if last is not None and last.start // self._step == start // self._step:
             last.end, last.n = start + BUCKET_S, last.n + n
-        else:
-            waiting.came.append(Came(start, start + BUCKET_S, n))
-
-    def _decided(self, pair: Pair, start: int) -> Iterator[int]:
-        """Arrivals whose patience ended by the end of the bucket, evenly over the time of their piece."""
-        waiting = self._undecided.get(pair)
-        if waiting is None:
             return
-        until = start + BUCKET_S - self._patience
-        for piece in waiting.came:
-            if piece.start >= until:
-                break
-            decided = piece.n * min(until - piece.start, piece.end - piece.start) // (piece.end - piece.start)
-            yield decided - piece.decided
-            piece.decided = decided
-        while waiting.came and waiting.came[0].end <= until:
-            del waiting.came[0]
+        waiting.came.append(Came(start, start + BUCKET_S, n))
+        if last is None:
+            heappush(self._deciding, (start + 1, pair))
+
+    def _decide(self, until: int) -> Iterator[tuple[Pair, int]]:
+        """Arrivals before `until` that were not decided yet, of each pair with any: evenly over their piece's time."""
+        deciding = self._deciding
+        while deciding and deciding[0][0] <= until:
+            _, pair = heappop(deciding)
+            came, total = self._undecided[pair].came, 0
+            for piece in came:
+                if piece.start >= until:
+                    break
+                decided = piece.n * min(until - piece.start, piece.end - piece.start) // (piece.end - piece.start)
+                total += decided - piece.decided
+                piece.decided = decided
+            while came and came[0].end <= until:
+                del came[0]
+            if came:
+                heappush(deciding, (_next(came[0], until), pair))
+            yield pair, total
 
     def _enough(self, run: Run) -> bool:
         return run.total >= self._min_bad
+
+
+def _next(piece: Came, until: int) -> int:
+    """Up to where patience has to have ended for one more of a piece to be decided, or less.
+
+    While it lies after `until`, arrivals may still join it.
+    """
+    if piece.start >= until:
+        return piece.start + 1
+    seconds = piece.end - piece.start
+    return piece.start + -(-(piece.decided + 1) * seconds // piece.n)

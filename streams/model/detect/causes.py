@@ -10,7 +10,6 @@ change of the whole is P1 - P0 = sum over values of
 Subtracting the mean level changes no sum, since w1 - w0 add up to 0, and makes "more of the average" explain nothing.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from math import sqrt
 from typing import NamedTuple
@@ -29,6 +28,9 @@ class Sum(NamedTuple):
     s: float
 
 
+_NOTHING = Sum(0.0, 0.0)
+
+
 class Effect(NamedTuple):
     """One value's part of a change, in the unit of the level."""
 
@@ -42,26 +44,37 @@ class Effect(NamedTuple):
     n: int
 
 
-def decompose(before: Mapping[str, Sum], now: Mapping[str, Sum], all_before: Sum, all_now: Sum) -> list[Effect]:
-    """The effects of the values of one segment name; they add up to the change of the whole.
+class Change:
+    """The change of the whole, of which every value has its part. Raises ZeroDivisionError where a whole is empty."""
 
-    Events without the segment are the value "". A value new since before counts as if it had been at the mean level.
-    Raises ZeroDivisionError where one of the wholes is empty.
-    """
-    level_before, level_now = all_before.s / all_before.n, all_now.s / all_now.n
-    middle = (level_before + level_now) / 2.0
-    found = []
-    for value in sorted({*before, *now, ""}):
-        old = before.get(value, Sum(0.0, 0.0)) if value else _rest(all_before, before)
-        new = now.get(value, Sum(0.0, 0.0)) if value else _rest(all_now, now)
-        if old.n <= 0.0 and new.n <= 0.0:
-            continue
-        r0 = old.s / old.n if old.n > 0.0 else level_before
+    __slots__ = ("_all_before", "_all_now", "_level_before", "_middle", "total")
+
+    def __init__(self, all_before: Sum, all_now: Sum) -> None:
+        self._all_before, self._all_now = all_before, all_now
+        self._level_before, level_now = all_before.s / all_before.n, all_now.s / all_now.n
+        self._middle = (self._level_before + level_now) / 2.0
+        self.total = level_now - self._level_before
+
+    def effect(self, value: str, old: Sum, new: Sum) -> Effect:
+        """The effects of one value; those of all values of a segment name add up to the change of the whole.
+
+        Events without the segment are a value too. One new since before counts as if it had been at the mean level.
+        """
+        r0 = old.s / old.n if old.n > 0.0 else self._level_before
         r1 = new.s / new.n if new.n > 0.0 else r0
-        w0, w1 = old.n / all_before.n, new.n / all_now.n
+        w0, w1 = old.n / self._all_before.n, new.n / self._all_now.n
         size = (w0 + w1) / 2.0
-        found.append(Effect(value, size * (r1 - r0), (w1 - w0) * ((r0 + r1) / 2.0 - middle), r0, r1, size, int(new.n)))
-    return found
+        return Effect(value, size * (r1 - r0), (w1 - w0) * ((r0 + r1) / 2.0 - self._middle), r0, r1, size, int(new.n))
+
+    def error(self, effect: Effect, variance: float) -> float:
+        """Standard error of rate plus mix effect, the past being known far better than the present."""
+        n = self._all_now.n
+        rate = effect.size * sqrt(variance / effect.n)
+        # Journeys whose patience is over are counted evenly over a piece of time: of a pair it may be one more than of
+        # all.
+        share = min(effect.n / n, 1.0)
+        off = abs((effect.before + effect.now) / 2.0 - self._middle)
+        return sqrt(rate * rate + off * off * share * (1.0 - share) / n)
 
 
 def explain(
@@ -83,49 +96,29 @@ def explain(
     """
     if all_before.n <= 0.0 or all_now.n <= 0.0:
         return ()
-    change = all_now.s / all_now.n - all_before.s / all_before.n
-    if change <= 0.0:
+    change = Change(all_before, all_now)
+    if change.total <= 0.0:
         return ()
-    names: dict[str, tuple[dict[str, Sum], dict[str, Sum]]] = defaultdict(lambda: ({}, {}))
-    for position, sums in enumerate((before, now)):
-        for (name, value), total in sums.items():
-            names[name][position][value] = total
     ranked: list[tuple[float, Cause]] = []
-    for name, (old, new) in sorted(names.items()):
-        for effect in decompose(old, new, all_before, all_now):
-            if not effect.value or effect.n <= 0:
-                continue
-            explained = (effect.rate + effect.mix) / change
-            unsure = _error(effect, all_before, all_now, variance) / change
-            if explained >= least and explained - effect.size > _SURE * unsure:
-                cause = Cause(
-                    name,
-                    effect.value,
-                    explained,
-                    effect.rate,
-                    effect.mix,
-                    shown(effect.before),
-                    shown(effect.now),
-                    effect.n,
-                )
-                ranked.append((explained - effect.size - unsure, cause))
+    # A value that is not there now explains nothing.
+    for pair, new in now.items():
+        if new.n <= 0:
+            continue
+        effect = change.effect(pair[1], before.get(pair, _NOTHING), new)
+        explained = (effect.rate + effect.mix) / change.total
+        if explained < least:
+            continue
+        unsure = change.error(effect, variance) / change.total
+        if explained - effect.size > _SURE * unsure:
+            cause = Cause(
+                *pair,
+                explained,
+                effect.rate,
+                effect.mix,
+                shown(effect.before),
+                shown(effect.now),
+                effect.n,
+            )
+            ranked.append((explained - effect.size - unsure, cause))
     ranked.sort(key=lambda item: (-item[0], item[1].segment, item[1].value))
     return tuple(cause for _, cause in ranked[:most])
-
-
-def _rest(whole: Sum, parts: Mapping[str, Sum]) -> Sum:
-    """The events of the whole that are in none of the parts."""
-    n = whole.n - sum(part.n for value, part in parts.items() if value)
-    # Faded sums differ in their last bits.
-    if n <= 1e-6 * whole.n:
-        return Sum(0.0, 0.0)
-    return Sum(n, whole.s - sum(part.s for value, part in parts.items() if value))
-
-
-def _error(effect: Effect, all_before: Sum, all_now: Sum, variance: float) -> float:
-    """Standard error of rate plus mix effect, the past being known far better than the present."""
-    rate = effect.size * sqrt(variance / effect.n)
-    # Journeys whose patience is over are counted evenly over a piece of time: of a pair it may be one more than of all.
-    share = min(effect.n / all_now.n, 1.0)
-    off = abs((effect.before + effect.now) / 2.0 - (all_before.s / all_before.n + all_now.s / all_now.n) / 2.0)
-    return sqrt(rate * rate + off * off * share * (1.0 - share) / all_now.n)

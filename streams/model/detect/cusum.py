@@ -76,7 +76,8 @@ def _threshold(mean_falls: float, correction: float) -> float:
     """h with e^(h + c) - (h + c) - 1 = gamma I0, by Newton from above."""
     h = log1p(mean_falls + sqrt(2.0 * mean_falls))
     for _ in range(50):
-        step = (expm1(h) - h - mean_falls) / expm1(h)
+        rise = expm1(h)
+        step = (rise - h - mean_falls) / rise
         h -= step
         if abs(step) < 1e-12:
             break
@@ -106,7 +107,7 @@ _SMALL_SHIFT, _SHIFT_STEP = 0.5, 0.02
 _TAILS = tuple(_tail(_SMALL_SHIFT + _SHIFT_STEP * step) for step in range(200))
 
 
-class Run(Struct):
+class Run(Struct, gc=False):
     """One line's statistic, where it last left zero (-1: it is zero), and the events and their sum since then."""
 
     value: float = 0.0
@@ -130,6 +131,11 @@ class Run(Struct):
     def clear(self) -> None:
         """Back to zero."""
         self.value, self.since, self.n, self.total = 0.0, -1, 0, 0.0
+
+
+def at_zero(runs: Sequence[Run]) -> bool:
+    """Whether all of them are zero."""
+    return all(run.since < 0 for run in runs)
 
 
 def add(runs: Sequence[Run], lines: Sequence[Line | None], start: int, n: int, total: float) -> list[int]:

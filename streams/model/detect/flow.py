@@ -25,17 +25,23 @@ class Flow:
 def flows(went: Iterable[Went]) -> dict[str, dict[Pair, Flow]]:
     """Of each touchpoint, all journeys (`ALL`) and those of each segment pair."""
     found: dict[str, dict[Pair, Flow]] = {}
-
-    def at(touchpoint: str, pair: Pair) -> Flow:
-        return found.setdefault(touchpoint, {}).setdefault(pair, Flow())
-
     for way in went:
         pair = (way.segment, way.value)
         # A journey that is gone was counted when it stalled.
         if way.touchpoint != START and way.following != GONE:
-            flow = at(way.touchpoint, pair)
+            flow = _at(found, way.touchpoint, pair)
             flow.left += way.n - way.resumed
             flow.stopped += way.n if way.following in _STOPS else 0
         if not way.following.startswith("@"):
-            at(way.following, pair).came += way.n
+            _at(found, way.following, pair).came += way.n
     return found
+
+
+def _at(found: dict[str, dict[Pair, Flow]], touchpoint: str, pair: Pair) -> Flow:
+    here = found.get(touchpoint)
+    if here is None:
+        here = found[touchpoint] = {}
+    flow = here.get(pair)
+    if flow is None:
+        flow = here[pair] = Flow()
+    return flow

@@ -51,7 +51,7 @@ class Measure(NamedTuple):
         return depth >= (tuning.page_points if self.points else tuning.page_ratio)
 
 
-class Tally(Struct, array_like=True):
+class Tally(Struct, array_like=True, gc=False):
     """Sums of one series since the incident began."""
 
     segment: str

@@ -7,13 +7,12 @@ gap showed: so neither the first night nor a quiet holiday is a silence. It is d
 clusters. It is over once the usual rate is proven: a CUSUM of rate r against r / 10.
 """
 
-from math import exp, log, sqrt
+from math import exp, inf, log, sqrt
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from schemas.incident import Incident
-from schemas.slice import BUCKET_S
 from streams.model.detect.baseline import Baseline
 from streams.model.detect.calendar import hour_of_week
 from streams.model.detect.cusum import Line, Run
@@ -63,26 +62,24 @@ class SilenceDetector:
         self.state = state or Silent(Baseline(kind="rate"))
         self._place = Place(tenant, touchpoint)
         self._tuning = replace(tuning, rhythm_variance=_RHYTHM_VARIANCE)
+        #: See `Baseline.ripe`.
+        self._ripe = -inf
 
-    def feed(self, start: int, n: int) -> list[Incident]:
-        """A settled bucket with n events, once and in time order; empty ones may be left out."""
-        messages = self.advance(start)
-        state = self.state
-        if state.upto < 0:
-            state.upto = start
-        if n > 0:
-            messages += self._take(start, start + BUCKET_S, n)
-        return messages
+    def hear(self, until: int, n: int) -> list[Incident]:
+        """The time since the last call, up to `until` (epoch seconds), with n events somewhere in it; in time order.
 
-    def advance(self, until: int) -> list[Incident]:
-        """No event will come any more for the time before `until` (epoch seconds) that was not fed.
-
-        With a watermark that idle sources do not hold back: the silence of a source must be told by a clock.
+        The first call says only when it begins. `until` comes from a clock that idle sources do not hold back.
         """
-        messages: list[Incident] = []
         state, chunk = self.state, self._tuning.chunk_s
-        while 0 <= state.upto < until:
-            messages += self._take(state.upto, min(until, (state.upto // chunk + 1) * chunk), 0)
+        if state.upto < 0:
+            state.upto = until
+            return []
+        messages: list[Incident] = []
+        pieces = -(-until // chunk) - state.upto // chunk
+        for piece in range(pieces):
+            # Evenly: when they happened is not known.
+            part = n * (piece + 1) // pieces - n * piece // pieces
+            messages += self._take(state.upto, min(until, (state.upto // chunk + 1) * chunk), part)
         return messages
 
     def _take(self, start: int, end: int, n: int) -> list[Incident]:
@@ -95,7 +92,9 @@ class SilenceDetector:
         if state.told is not None:
             return self._follow(state.told, start, seconds, n, rate)
         state.baseline.add(start, end, hour, seconds, n, 0.0, self._tuning)
-        state.baseline.learn(start, self._tuning)
+        if state.baseline.settled(start, self._tuning) >= self._ripe:
+            state.baseline.learn(start, self._tuning)
+            self._ripe = state.baseline.ripe(self._tuning)
         if n > 0:
             state.heard, state.missing, state.expected = end, 0.0, 0.0
             return []
@@ -108,6 +107,7 @@ class SilenceDetector:
         if rate <= 0.0 or state.missing < log(max(self._tuning.false_alarm_s * rate, 2.0)):
             return []
         state.baseline.cut(state.heard)
+        self._ripe = -inf
         state.events = 0
         state.back.clear()
         state.told = blank(MEASURE, self._place, ("", ""), state.heard, end, state.expected / (end - state.heard))

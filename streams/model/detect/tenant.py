@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -27,9 +28,10 @@ _unpack = msgspec.msgpack.decode
 _Count = TypeVar("_Count")
 #: What is watched of the experience at a touchpoint: events, and the bad ones among them.
 _SHARES: tuple[tuple[str, Callable[[Felt], tuple[int, int]]], ...] = (
-    ("negative", lambda felt: (felt.scored, felt.negative)),
-    ("broken", lambda felt: (felt.gap_n, felt.gap_broken)),
+    ("negative", attrgetter("scored", "negative")),
+    ("broken", attrgetter("gap_n", "gap_broken")),
 )
+_touchpoint = attrgetter("touchpoint")
 
 
 class Watching(NamedTuple):
@@ -79,23 +81,22 @@ class Detectors:
         """What a settled bucket has to tell."""
         told: list[Incident] = []
         start = bucket.start
-        for touchpoint, felt in groupby(bucket.felt, lambda item: item.touchpoint):
+        for touchpoint, felt in groupby(bucket.felt, _touchpoint):
             here = self._watched(touchpoint, {(item.segment, item.value): item for item in felt})
+            whole = here.pop(ALL, Felt(touchpoint, *ALL))
             for kind, count in _SHARES:
-                counts = {pair: count(item) for pair, item in here.items()}
-                everything = counts.pop(ALL, (0, 0))
-                if everything[0] and (drop := self._find(Watching(kind, touchpoint))) is not None:
-                    told += drop.feed(start, *everything, counts)
+                n, bad = count(whole)
+                if n and (drop := self._find(Watching(kind, touchpoint))) is not None:
+                    told += drop.feed(start, n, bad, {pair: count(item) for pair, item in here.items()})
         for touchpoint, by_pair in sorted(flows(bucket.went).items()):
             flow = self._watched(touchpoint, by_pair)
-            whole = flow.pop(ALL, Flow())
+            everyone = flow.pop(ALL, Flow())
             if (pile := self._find(Watching("pile", touchpoint))) is not None:
-                told += pile.feed(
-                    start, whole.came, whole.left, {p: (part.came, part.left) for p, part in flow.items()}
-                )
+                passed = {pair: (part.came, part.left) for pair, part in flow.items()}
+                told += pile.feed(start, everyone.came, everyone.left, passed)
             if (block := self._find(Watching("block", touchpoint))) is not None:
-                stopped = {pair: (part.came, part.stopped) for pair, part in flow.items()}
-                told += block.feed(start, whole.came, whole.stopped, stopped)
+                stopped = {pair: (part.came, part.stopped) for pair, part in flow.items() if part.came or part.stopped}
+                told += block.feed(start, everyone.came, everyone.stopped, stopped)
         real = (way for way in bucket.went if way.touchpoint != START and not way.following.startswith("@"))
         for (touchpoint, following), ways in groupby(real, lambda item: (item.touchpoint, item.following)):
             sums = {(way.segment, way.value): Counts(way.wait_n, way.wait_log_sum, way.wait_log_sum2) for way in ways}

@@ -1,10 +1,12 @@
 """What is usual: learned late, with its rhythm, and with its uncertainty."""
 
-from math import pi, sin
+from math import inf, pi, sin
 
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streams.model.detect.baseline import Baseline
 from streams.model.detect.calendar import hour_of_week
@@ -87,6 +89,19 @@ def test_a_restored_baseline_goes_on_as_if_nothing_had_been() -> None:
             each.add(start, start + 60, 3, 100, 5.0, 0.0, TUNING)
             each.learn(start, TUNING)
     assert restored == baseline
+
+
+@given(st.lists(st.tuples(st.integers(1, 400), st.integers(1, 30)), min_size=1, max_size=80))
+@settings(deadline=None, max_examples=60)
+def test_before_it_is_ripe_nothing_would_be_learned(buckets: list[tuple[int, int]]) -> None:
+    baseline, start, ripe = Baseline(kind="share"), MONDAY, -inf
+    for gap, n in buckets:
+        start += 10 * gap
+        baseline.add(start, start + 10, hour_of_week(start, "UTC"), n, n / 2, 0.0, TUNING)
+        early = baseline.settled(start, TUNING) < ripe
+        assert not (baseline.learn(start, TUNING) and early)
+        if not early:
+            ripe = baseline.ripe(TUNING)
 
 
 def test_hours_of_the_week_move_with_daylight_saving() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.incident import Cause
-from streams.model.detect.causes import Pair, Sum, decompose, explain
+from streams.model.detect.causes import Change, Pair, Sum, explain
 
 PARTS = st.dictionaries(
     st.sampled_from(["a", "b", "c"]),
@@ -24,9 +24,14 @@ def whole(parts: dict[str, Sum], n: int, s: float) -> Sum:
 @settings(deadline=None)
 def test_effects_add_up_to_the_change(before: dict[str, Sum], now: dict[str, Sum], n: int, share: float) -> None:
     all_before, all_now = whole(before, n, n * share), whole(now, n, n * share / 2)
-    effects = decompose(before, now, all_before, all_now)
-    change = all_now.s / all_now.n - all_before.s / all_before.n
-    assert sum(effect.rate + effect.mix for effect in effects) == pytest.approx(change, abs=1e-9)
+    before, now = {**before, "": Sum(n, n * share)}, {**now, "": Sum(n, n * share / 2)}
+    change, nothing = Change(all_before, all_now), Sum(0, 0)
+    effects = [
+        change.effect(value, before.get(value, nothing), now.get(value, nothing))
+        for value in sorted(before.keys() | now.keys())
+    ]
+    assert change.total == all_now.s / all_now.n - all_before.s / all_before.n
+    assert sum(effect.rate + effect.mix for effect in effects) == pytest.approx(change.total, abs=1e-9)
 
 
 def causes(before: dict[Pair, Sum], now: dict[Pair, Sum], all_before: Sum, all_now: Sum) -> tuple[Cause, ...]:

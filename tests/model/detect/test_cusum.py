@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.run_length import lattice_shift, mean_events
-from streams.model.detect.cusum import Line, Run, add, damped, mean_line, reverse, share_line, worse
+from streams.model.detect.cusum import Line, Run, add, at_zero, damped, mean_line, reverse, share_line, worse
 
 
 @pytest.mark.parametrize("gamma", [2e4, 2e6, 1e8])
@@ -85,3 +85,11 @@ def test_clustered_events_are_less_evidence() -> None:
     plain.add(0, 10, 5.0, line)
     clustered.add(0, 10, 5.0, damped(line, 2.0))
     assert clustered.value == pytest.approx(plain.value / 2.0)
+
+
+@given(st.floats(1e-6, 0.95), st.floats(1.01, 20.0), st.integers(1, 1000))
+def test_without_a_bad_event_a_share_that_is_zero_stays_so(p0: float, ratio: float, n: int) -> None:
+    runs = [Run()]
+    assert add(runs, [share_line(p0, worse(p0, ratio), 1e6)], 0, n, 0.0) == []
+    assert at_zero(runs)
+    assert runs == [Run()]

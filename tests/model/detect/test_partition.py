@@ -215,6 +215,40 @@ def test_crashes_at_any_point_change_nothing(crashes: list[int], soon: bool) -> 
     assert _states(detection) == _states(WHOLE), "and goes on as if nothing had been"
 
 
+#: The same buckets, settled by the last two messages at once.
+HISTORY = [message for message in STORY if not message[0].startswith(b"progress")] + STORY[-2:]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(0, 899), max_size=4, unique=True), st.booleans())
+def test_crashes_while_much_is_settled_at_once_change_nothing(crashes: list[int], stored_before: bool) -> None:
+    stored: dict[bytes, bytes] = {}
+    published: list[Incident] = []
+    detection = Detection(MAP, LANES)
+    settled = 0
+    while detection.position[0] < len(HISTORY):
+        for offset in range(detection.position[0], len(HISTORY)):
+            detection.apply(offset, *HISTORY[offset])
+            if stored_before and offset == len(HISTORY) - 2:
+                _store(stored, detection.snapshot([]))
+            while detection.settle():
+                settled += 1
+                if settled in crashes:
+                    break
+            else:
+                continue
+            assert detection.position[0] == offset, "not read as long as buckets are due"
+            new = detection.take_told()
+            _store(stored, detection.snapshot(new))
+            detection = Detection(MAP, LANES)
+            detection.restore(stored)
+            published += detection.take_told()
+            break
+    published += detection.take_told()
+    assert {incident.id: incident for incident in published} == {incident.id: incident for incident in EXPECTED}
+    assert _states(detection) == _states(WHOLE), "and goes on as if nothing had been"
+
+
 def _states(detection: Detection) -> list[tuple[bytes, bytes]]:
     detectors = detection._tenants["default"].detectors
     detectors._changed.update(detectors._detectors)

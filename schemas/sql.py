@@ -1,0 +1,7 @@
+"""Text inside ClickHouse's SQL."""
+
+
+def literal(text: str) -> str:
+    """A string literal: names come from senders."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
