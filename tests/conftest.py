@@ -1,6 +1,7 @@
 """What every test may ask for: a Kafka cluster of each kind, settings bound to it, the real sample data."""
 
 import os
+import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -25,6 +26,8 @@ hypothesis.settings.register_profile(
     "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("shared machine")
+# A shell's background job ignores Ctrl-C, and so would every process that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 KEPT = ("CORREDOR_REQUIRE_KAFKA", "CORREDOR_REQUIRE_PROMETHEUS", "CORREDOR_REQUIRE_CHROMIUM", "CORREDOR_CACHE")
 
 
