@@ -62,6 +62,9 @@ class Worker:
         self.watchdog = Watchdog(settings, Probe(settings), end_process)
         self._unowned = ExitStack()
         self._taking: asyncio.Task[None] | None = None
+        #: Not while partitions are being given up.
+        self._settled = asyncio.Event()
+        self._settled.set()
         #: How often partitions were given up; a take-over that began before the last time stops.
         self._revocations = 0
 
@@ -147,6 +150,10 @@ class Worker:
             self.fail(error)
 
     async def _revoked(self, _app: Any, _revoked: set[TP], **_: Any) -> None:
+        if self.app.should_stop:
+            # The last checkpoint is made, and Faust's consumer takes no commit any more.
+            return
+        self._settled.clear()
         try:
             self.ready = "the partitions are being assigned anew"
             self.owning.clear()
@@ -160,6 +167,8 @@ class Worker:
             log.warning("the checkpoint before giving partitions up failed: %s", error)
             for task in (self.ingest, self.score, self.detect):
                 task.drop()
+        finally:
+            self._settled.set()
 
     def _await_partitions(self) -> None:
         """The group may take its rebalance timeout to agree; after that and the stall timeout something hangs."""
@@ -259,6 +268,8 @@ class Worker:
         await asyncio.gather(*timers)
         if self.owning.is_set():
             await self.checkpoint()
+        # Faust's consumer would wait for whoever gives partitions up, who waits for its commit by that consumer.
+        await self._settled.wait()
         await self.app.stop()
 
     async def run(self) -> int:

@@ -1,9 +1,11 @@
 """Workers ended, killed and replaced in turn while events flow: nothing lost, nothing double, scores keep coming."""
 
 import os
+import re
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -15,15 +17,16 @@ from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 from schemas import topics
 from schemas.loader import load_map
 from streams.runtime import clients
+from streams.runtime.federation import get
 from streams.runtime.local import LocalKafka
 from streams.runtime.settings import Settings
-from streams.runtime.supervisor import free_port
+from streams.runtime.supervisor import PROGRAM, Child, as_environment, free_port
 from tests.chaos.feed import Feed
 from tests.chaos.judge import Judge
 from tests.chaos.ledger import Ledger
 from tests.chaos.publisher import Publisher
 from tests.chaos.system import System
-from tests.conftest import SLOWNESS
+from tests.conftest import SLOWNESS, wait_until
 from tests.pipeline.drained import wait_until_drained
 from tests.pipeline.running import own_settings
 
@@ -36,6 +39,22 @@ STEADY_S = 3.0
 #: Processes that want to run, for each processor, beyond which a gap says nothing about the program.
 _LOADED = 2.0
 _PATIENCE_S = 30.0 * SLOWNESS
+_METRICS = re.compile(r"metrics at (\S+)/metrics")
+#: A worker each of whose commits takes half a second, as with a broker that has much to do.
+SLOW_COMMITS = """
+import asyncio
+from command.main import main
+from streams.runtime.transport import BatchConsumer
+
+commit = BatchConsumer._commit_now
+
+async def slowly(self, positions):
+    await asyncio.sleep(0.5)
+    await commit(self, positions)
+
+BatchConsumer._commit_now = slowly
+main()
+"""
 
 
 @pytest.mark.slow
@@ -82,6 +101,41 @@ def test_scores_keep_coming_and_stay_exact_while_every_worker_is_ended_killed_an
     assert max(gaps.values()) <= GAP_S, gaps
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_worker_told_to_end_while_it_gives_partitions_up_ends_in_order(
+    local_kafka: LocalKafka, tmp_path: Path
+) -> None:
+    # A deadline that is never reached, unless the shutdown hangs.
+    settings = own_settings(local_kafka.bootstrap, tmp_path, shutdown_timeout=20.0)
+    feed = Feed(8, settings.partitions)
+    with _worker(settings, "first", (sys.executable, "-P", "-c", SLOW_COMMITS)) as first:
+        wait_until(lambda: _ready(first), 30)
+        with closing(Publisher(settings, RATE)) as publisher, _steadily(feed, publisher):
+            with _worker(settings, "second", PROGRAM) as second:
+                wait_until(lambda: "it is rebalancing" in first.log_file.read_text(), 30)
+                assert first.process is not None
+                first.process.terminate()
+                wait_until(lambda: not first.running, 10)
+                assert first.process.returncode == 0, first.tail()
+                assert "shutdown took longer" not in first.log_file.read_text()
+                wait_until(lambda: _ready(second), 30)
+
+
+@contextmanager
+def _worker(settings: Settings, name: str, program: Sequence[str]) -> Iterator[Child]:
+    """A worker process, until the end of the block."""
+    environment = {**os.environ, **as_environment(settings), "PYTHONUNBUFFERED": "1"}
+    child = Child(name, "worker", ["worker"], environment, settings.data_dir / "logs" / f"{name}.log")
+    child.start(program)
+    assert child.process is not None
+    try:
+        yield child
+    finally:
+        child.process.kill()
+        child.process.wait()
+
+
 @contextmanager
 def _steadily(feed: Feed, publisher: Publisher) -> Iterator[None]:
     """Events at a steady rate, until the end of the block."""
@@ -101,10 +155,18 @@ def _steadily(feed: Feed, publisher: Publisher) -> Iterator[None]:
 
 
 def _wait_for_results(system: System) -> None:
-    """Return when all that was published `STEADY_S` from now has been worked on by everybody."""
+    """Return when all that was published `STEADY_S` from now has been worked on, and every worker is ready."""
     _keep(system, STEADY_S)
     marks = system.marks()
     system.wait(lambda: system.watch.passed(marks), _PATIENCE_S, "work goes on")
+    # As docs/upgrading.md has it: the next one goes when all are ready.
+    system.wait(lambda: all(_ready(worker) for worker in system.workers), _PATIENCE_S, "all are ready")
+
+
+def _ready(worker: Child) -> bool:
+    """Whether the newest process of a worker owns partitions whose state is back."""
+    found = _METRICS.findall(worker.log_file.read_text())
+    return bool(found) and get(f"{found[-1]}/ready")[0] == 200
 
 
 def _keep(system: System, seconds: float) -> None:
