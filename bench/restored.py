@@ -33,15 +33,13 @@ class Restored(msgspec.Struct):
 def main() -> None:
     """Restore, and print the figures as JSON."""
     from bench.recovery import ingest_task, places
+    from streams.app import collect_seldom
     from streams.runtime.positions import Positions
     from streams.runtime.settings import load_settings
 
     settings = load_settings()
     task = ingest_task(settings)
-    # As streams.app.run_worker does.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    collect_seldom()
     before = psutil.Process().memory_info().rss
     started, cpu = time.monotonic(), time.process_time()
     positions = Positions.fetch(settings, settings.worker_group, places())

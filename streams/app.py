@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-import faust
 import uvloop
 from faust.types import TP
 
@@ -27,8 +26,9 @@ from streams.agents.detect import DetectTask
 from streams.agents.ingest import LANES, IngestTask
 from streams.agents.score import ScoreTask
 from streams.model.decode import Record
-from streams.runtime import http, metrics, security
+from streams.runtime import http, metrics
 from streams.runtime.checkpoint import Checkpointer
+from streams.runtime.faust_app import create_app
 from streams.runtime.logs import set_up_logging
 from streams.runtime.outbox import Outbox
 from streams.runtime.partitioner import partitioner
@@ -36,7 +36,6 @@ from streams.runtime.positions import Place, Positions, check_gap
 from streams.runtime.settings import Settings
 from streams.runtime.shared_positions import SharedPositions
 from streams.runtime.topics_admin import partition_counts
-from streams.runtime.transport import use_batches
 from streams.runtime.watchdog import LOOK_S, Probe, Watchdog, end_process
 
 if TYPE_CHECKING:
@@ -313,36 +312,6 @@ def topics_read() -> tuple[str, ...]:
     return (*LANES, topics.SLICES.name)
 
 
-def create_app(settings: Settings) -> faust.App:
-    """The Faust app: micro-batches, no web server, no tables, nothing declared, nothing committed by itself."""
-    app = faust.App(
-        settings.worker_group,
-        broker=";".join(f"kafka://{address}" for address in settings.kafka.split(",")),
-        broker_credentials=security.credentials(settings),
-        autodiscover=False,
-        web_enabled=False,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        stream_wait_empty=False,
-        stream_buffer_maxsize=4,
-        stream_publish_on_commit=False,
-        broker_max_poll_records=10_000,
-        broker_session_timeout=settings.session_timeout,
-        # A heartbeat is also how a worker hears that partitions are being assigned anew.
-        broker_heartbeat_interval=min(1.0, settings.session_timeout / 3),
-        broker_request_timeout=40.0,
-        broker_max_poll_interval=300.0,
-        consumer_max_fetch_size=4 * 1024 * 1024,
-        broker_commit_interval=3600.0,
-        datadir=settings.data_dir / "faust",
-    )
-    # Faust insists on the folder, and keeps nothing in it.
-    app.conf.datadir.mkdir(parents=True, exist_ok=True)
-    use_batches(app)
-    app.finalize()
-    return app
-
-
 def _registry(settings: Settings) -> "SchemaRegistry | None":
     if not settings.schema_registry.get_secret_value():
         return None
@@ -385,16 +354,23 @@ def _traceback(error: BaseException) -> BaseException | None:
     return None if isinstance(error, StopProcess) else error
 
 
+def collect_seldom() -> None:
+    """Let the garbage collector look for cycles seldom.
+
+    The record loop makes none; with the usual threshold a quarter of its time went into looking for them.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+
+
 def run_worker(settings: Settings) -> None:
     """Run a worker in this process until it is told to stop, and end the process with its exit code.
 
     The process ends at once afterwards: everything worth keeping is in Kafka, and a Faust shutdown can hang.
     """
     set_up_logging(settings)
-    # The record loop makes no cycles; with the usual threshold a quarter of its time went into looking for them.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    collect_seldom()
 
     async def main() -> int:
         return await Worker(settings).run()

@@ -24,8 +24,9 @@ from faust.cli.base import DEFAULT_LOGLEVEL
 
 from schemas import topics
 from streams import app as worker_app
-from streams.app import Worker, create_app
+from streams.app import Worker
 from streams.runtime import clients
+from streams.runtime.faust_app import create_app
 from streams.runtime.logs import set_up_logging
 from streams.runtime.outbox import Outbox
 from streams.runtime.partitioner import partitioner

@@ -18,7 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from streams.app import create_app
+from streams.runtime.faust_app import create_app
 from streams.runtime.settings import load_settings
 from streams.runtime.transport import BatchConsumer
 

@@ -9,8 +9,8 @@ from confluent_kafka import TopicPartition
 from faust.types import TP
 
 from schemas import topics
-from streams.app import create_app
 from streams.runtime import clients
+from streams.runtime.faust_app import create_app
 from streams.runtime.settings import Settings
 from streams.runtime.transport import BatchConsumer, BatchScheduler, BatchTransport
 

@@ -12,8 +12,8 @@ from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from schemas import topics
 from schemas.errors import StopProcess, UsageError
-from streams.app import create_app
 from streams.runtime import clients, security
+from streams.runtime.faust_app import create_app
 from streams.runtime.settings import Settings, load_settings
 from streams.runtime.supervisor import PROGRAM, as_environment, free_port
 from streams.runtime.watchdog import Probe, Watchdog
