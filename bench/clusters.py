@@ -17,7 +17,7 @@ from streams.runtime import clients
 from streams.runtime.embedded import EmbeddedKafka
 from streams.runtime.local import LocalKafka, kafka_version
 from streams.runtime.settings import Settings
-from streams.runtime.topics_admin import delete_topics, ensure_topics
+from streams.runtime.topics_admin import delete_topics, ensure_topics, with_controller
 
 PARTITIONS = 4
 
@@ -123,7 +123,7 @@ class Local(Cluster):
 
 def _create(settings: Settings, name: str) -> None:
     """A topic of the bench's own, with as many partitions as the events have."""
-    admin = clients.admin(settings)
+    admin = with_controller(clients.admin(settings))
     for future in admin.create_topics([NewTopic(name, PARTITIONS, 1)]).values():
         future.result()
 

@@ -27,7 +27,7 @@ from schemas.errors import StopProcess, UsageError
 from streams.agents.ingest import LANES
 from streams.runtime import clients, erase
 from streams.runtime.settings import Settings
-from streams.runtime.topics_admin import configure, delete_topics, ensure_topics
+from streams.runtime.topics_admin import configure, delete_topics, ensure_topics, with_controller
 
 #: No state and no slice has this key.
 _FILLER = b"."
@@ -59,7 +59,7 @@ def prepare(settings: Settings, manifest: Manifest, force: bool) -> None:
         if topic.name not in ours and topic.name in manifest.partitions
     ]
     if new:
-        for future in client.create_topics(new, operation_timeout=TIMEOUT_S).values():
+        for future in with_controller(client).create_topics(new, operation_timeout=TIMEOUT_S).values():
             try:
                 future.result()
             except KafkaException as error:

@@ -17,7 +17,7 @@ from streams.runtime import local
 from streams.runtime.embedded import EmbeddedKafka
 from streams.runtime.local import LocalKafka
 from streams.runtime.settings import Settings, load_settings
-from streams.runtime.topics_admin import ensure_topics
+from streams.runtime.topics_admin import delete_topics, ensure_topics
 
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 #: A shared machine may be so much slower than a quiet one; deadlines are for tests that hang.
@@ -107,10 +107,7 @@ def local_kafka(_broker: LocalKafka) -> LocalKafka:
     if _broker.process is None or _broker.process.poll() is not None:
         _broker.start()
     client = AdminClient({"bootstrap.servers": _broker.bootstrap})
-    if there := _topics(client):
-        for future in client.delete_topics(there, operation_timeout=30).values():
-            future.result()
-    wait_until(lambda: not _topics(client))
+    delete_topics(client, _topics(client))
     ensure_topics(load_settings(kafka=_broker.bootstrap))
     return _broker
 

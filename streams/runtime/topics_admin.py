@@ -40,7 +40,7 @@ def ensure_topics(settings: Settings) -> list[TopicState]:
             for topic in topics.ALL:
                 client.list_topics(topic.name, timeout=TIMEOUT_S)
         else:
-            there = client.list_topics(timeout=TIMEOUT_S).topics
+            there = with_controller(client).list_topics(timeout=TIMEOUT_S).topics
             _create(client, settings, configs, [topic for topic in topics.ALL if topic.name not in there])
             _wait_until_known(client)
     except KafkaException as error:
@@ -56,7 +56,7 @@ def describe_topics(settings: Settings) -> list[TopicState]:
     configs = _wanted(settings)
     client = clients.admin(settings)
     try:
-        metadata = client.list_topics(timeout=TIMEOUT_S).topics
+        metadata = with_controller(client).list_topics(timeout=TIMEOUT_S).topics
         there = {topic.name: topic for topic in topics.ALL if topic.name in metadata}
         # The embedded cluster knows no settings of topics.
         actual = {} if settings.kafka_paced else _configs(client, list(there))
@@ -110,7 +110,7 @@ def configure(client: AdminClient, topic: str, values: Mapping[str, str | None])
         for name, value in values.items()
     ]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
-    (future,) = client.incremental_alter_configs([resource], request_timeout=TIMEOUT_S).values()
+    (future,) = with_controller(client).incremental_alter_configs([resource], request_timeout=TIMEOUT_S).values()
     future.result()
 
 
@@ -121,12 +121,37 @@ def delete_topics(client: AdminClient, names: Collection[str]) -> None:
     """
     if not names:
         return
-    for future in client.delete_topics(list(names), operation_timeout=TIMEOUT_S).values():
+    for future in with_controller(client).delete_topics(list(names), operation_timeout=TIMEOUT_S).values():
         future.result()
     _wait_until(
         lambda: not client.list_topics(timeout=TIMEOUT_S).topics.keys() & set(names),
         f"Kafka did not delete {', '.join(names)}",
     )
+
+
+def with_controller(client: AdminClient) -> AdminClient:
+    """`client`, once the cluster names a controller. Raises KafkaException if Kafka does not answer, or names none.
+
+    A broker whose heartbeats come late (a slow disk, a start) is fenced, and then names none. A client that is told so
+    asks once more, and no more in the 60 s that its request may take, however soon the broker is back (librdkafka
+    2.16.0).
+    """
+    deadline = time.monotonic() + TIMEOUT_S
+    while not _names_controller(client):
+        if time.monotonic() > deadline:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"no controller within {TIMEOUT_S:.0f} s"))
+        time.sleep(0.1)
+    return client
+
+
+def _names_controller(client: AdminClient) -> bool:
+    try:
+        return bool(client.list_topics(timeout=TIMEOUT_S).controller_id >= 0)
+    except KafkaException as error:
+        # Neither brokers nor topics: fenced, and empty.
+        if error.args[0].code() == KafkaError._PARTIAL:
+            return False
+        raise
 
 
 def _wanted(settings: Settings) -> dict[str, dict[str, str]]:

@@ -27,7 +27,7 @@ from streams.runtime.local import LocalKafka
 from streams.runtime.partitioner import partitioner
 from streams.runtime.settings import load_settings
 from streams.runtime.supervisor import free_port
-from streams.runtime.topics_admin import ensure_topics
+from streams.runtime.topics_admin import ensure_topics, with_controller
 from tests.builders import Record
 from tests.conftest import SLOWNESS, wait_until
 from tests.docs.guides import Workshop, commands, end, example_events
@@ -150,7 +150,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory, _broker: LocalKafka) -> It
         ensure_topics(load_settings(kafka=cluster.broker.bootstrap))
         topic = (ResourceType.TOPIC, EVENTS.name, ResourcePatternType.LITERAL, f"User:{USER}", "*")
         rights = [AclBinding(*topic, right, AclPermissionType.ALLOW) for right in RIGHTS]
-        client = AdminClient({"bootstrap.servers": cluster.broker.bootstrap})
+        client = with_controller(AdminClient({"bootstrap.servers": cluster.broker.bootstrap}))
         for made in client.create_acls(rights).values():
             made.result()
         settings = cluster.settings("PLAIN")

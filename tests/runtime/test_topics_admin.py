@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from confluent_kafka.admin import AdminClient
 
@@ -7,7 +9,7 @@ from streams.runtime import clients, topics_admin
 from streams.runtime.local import LocalKafka
 from streams.runtime.settings import Settings, load_settings
 from streams.runtime.topics_admin import configure, delete_topics, describe_topics, ensure_topics
-from tests.conftest import wait_until
+from tests.conftest import need_apache_kafka, wait_until
 
 
 def test_all_topics_are_there_and_as_they_should_be(settings: Settings) -> None:
@@ -40,3 +42,16 @@ def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(clients, "bootstrap", lambda s: {"bootstrap.servers": s.kafka, "log_level": 0})
     with pytest.raises(StopProcess, match=r"127\.0\.0\.1:1 does not answer"):
         describe_topics(load_settings(kafka="127.0.0.1:1"))
+
+
+@pytest.mark.kafka
+def test_a_broker_that_is_fenced_is_waited_for(tmp_path: Path) -> None:
+    # Fenced five seconds after each heartbeat, back with the next.
+    fenced = {"broker.session.timeout.ms": "5000", "broker.heartbeat.interval.ms": "8000"}
+    need_apache_kafka()
+    with LocalKafka(tmp_path, properties=fenced) as broker:
+        settings = load_settings(kafka=broker.bootstrap)
+        ensure_topics(settings)
+        wait_until(lambda: clients.admin(settings).list_topics(timeout=30).controller_id == -1)
+        delete_topics(clients.admin(settings), [topics.SCORED.name])
+        assert [state.name for state in describe_topics(settings) if not state.partitions] == [topics.SCORED.name]

@@ -12,6 +12,8 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from streams.runtime.topics_admin import with_controller
+
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "security.md"
 _RESOURCES = {
     "topic": ResourceType.TOPIC,
@@ -32,7 +34,7 @@ def give(bootstrap: str, principal: str, roles: Sequence[str], group: str = "cor
     """Give `principal` the rights of these roles, where CORREDOR_GROUP is `group`."""
     # Two roles may have the same right.
     bindings = list(dict.fromkeys(binding for role in roles for binding in _bindings(principal, role, group)))
-    client = AdminClient({"bootstrap.servers": bootstrap})
+    client = with_controller(AdminClient({"bootstrap.servers": bootstrap}))
     for future in client.create_acls(bindings).values():
         future.result()
 

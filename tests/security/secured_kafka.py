@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 
 from streams.runtime.local import LocalKafka
 from streams.runtime.supervisor import free_port
+from streams.runtime.topics_admin import with_controller
 from tests.security.token_endpoint import AUDIENCE, ISSUER, TokenEndpoint
 
 #: Distinctive, so that a search finds them wherever they leak.
@@ -169,7 +170,7 @@ def _properties(sasl: int, tls: int, clear: int, pem: Path, ca: Path, jwks: str)
 
 def add_scram(bootstrap: str, user: str, password: str) -> None:
     """Give a user a password for both SCRAM mechanisms, whatever it was before."""
-    client = AdminClient({"bootstrap.servers": bootstrap})
+    client = with_controller(AdminClient({"bootstrap.servers": bootstrap}))
     for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
         change = UserScramCredentialUpsertion(user, ScramCredentialInfo(mechanism, 4096), password.encode())
         # One request each: Kafka takes no two changes of a user at once.

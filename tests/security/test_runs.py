@@ -18,7 +18,7 @@ from schemas import topics
 from streams.runtime import endpoints
 from streams.runtime.settings import Settings, load_settings
 from streams.runtime.supervisor import PROGRAM, as_environment, free_port
-from streams.runtime.topics_admin import ensure_topics
+from streams.runtime.topics_admin import delete_topics, ensure_topics
 from tests.builders import event
 from tests.conftest import wait_until
 from tests.pipeline.running import Running, arrived, own_settings, running, wait_for_exactly
@@ -34,10 +34,7 @@ ROLES = ("operator", "worker", "sink", "publisher")
 def empty(secured: SecuredKafka) -> SecuredKafka:
     """The secured Kafka, its topics empty."""
     client = AdminClient({"bootstrap.servers": secured.broker.bootstrap})
-    names = {topic.name for topic in topics.ALL}
-    for future in client.delete_topics([name for name in _names(client) if name in names]).values():
-        future.result()
-    wait_until(lambda: not names & _names(client))
+    delete_topics(client, {topic.name for topic in topics.ALL} & _names(client))
     ensure_topics(load_settings(kafka=secured.broker.bootstrap))
     return secured
 
