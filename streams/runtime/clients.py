@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 
 from streams.runtime import security
+from streams.runtime.patience import PatientConsumer
 from streams.runtime.settings import Settings
 
 
@@ -42,9 +43,9 @@ def producer(settings: Settings, **extra: Any) -> Producer:
     )
 
 
-def consumer(settings: Settings, group: str, **extra: Any) -> Consumer:
+def consumer(settings: Settings, group: str, **extra: Any) -> PatientConsumer:
     """A consumer that commits only when told, starts at the beginning, and does not stall on a full queue."""
-    return Consumer(
+    return PatientConsumer(
         {
             **bootstrap(settings, extra.pop("error_cb", None)),
             "group.id": group,

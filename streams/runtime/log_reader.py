@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from schemas.errors import StopProcess
 from streams.runtime import clients
+from streams.runtime.patience import CHANGING
 from streams.runtime.settings import Settings
 
 _CHUNK = 10_000
@@ -54,7 +55,7 @@ def stretch(consumer: Consumer, topic: str, partition: int, start: int, end: int
                     yield message
                 elif error is None or error.code() == KafkaError._PARTITION_EOF:
                     return
-                elif not error.retriable():
+                elif error.code() not in CHANGING:
                     raise KafkaException(error)
     finally:
         consumer.unassign()

@@ -12,6 +12,7 @@ from schemas.errors import StopProcess
 from streams.model.shelf import Shelf
 from streams.model.state_format import KEY, StateFormat
 from streams.runtime import clients
+from streams.runtime.patience import CHANGING
 from streams.runtime.settings import Settings
 
 #: Without a single message for this long, reading back fails. Seconds.
@@ -24,7 +25,6 @@ _TRANSACTION_MS = 600_000
 READ_AT_A_TIME = 4
 #: Records given to the producer at once: well below what its queue holds.
 _CHUNK = 50_000
-_LEADER_WAIT_S = 0.1
 #: Records read back at once: more of them are slower, because they fall out of the processor's cache.
 _READ_CHUNK = 1_000
 #: What a reader fetches ahead, KiB.
@@ -147,7 +147,7 @@ def read_back(
     options = {"enable.partition.eof": True, "queued.max.messages.kbytes": _READ_AHEAD}
     reader = clients.consumer(settings, f"{settings.group}.read-back", **options)
     try:
-        low, high = _bounds(reader, TopicPartition(topic, partition))
+        low, high = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=_READ_TIMEOUT_S)
         if settings.kafka_paced and low > 0:
             raise StopProcess(
                 f"the embedded Kafka has already dropped the beginning of {topic}/{partition}, so its state cannot be "
@@ -162,19 +162,6 @@ def read_back(
         raise StopProcess(f"{topic}/{partition} cannot be read back: {error}") from error
     finally:
         reader.close()
-
-
-def _bounds(reader: Consumer, place: TopicPartition) -> tuple[int, int]:
-    """First and next offset of a partition; a leader that is just being elected is waited for."""
-    deadline = time.monotonic() + _READ_TIMEOUT_S
-    while True:
-        try:
-            low, high = reader.get_watermark_offsets(place, timeout=_READ_TIMEOUT_S)
-            return low, high
-        except KafkaException as error:
-            if not error.args[0].retriable() or time.monotonic() > deadline:
-                raise
-            time.sleep(_LEADER_WAIT_S)
 
 
 class _Newest:
@@ -228,7 +215,7 @@ def _read(
             error = message.error()
             if error is not None and error.code() == KafkaError._PARTITION_EOF:
                 at_end = True
-            elif error is not None and not error.retriable():
+            elif error is not None and error.code() not in CHANGING:
                 raise KafkaException(error)
         if fine and fine[-1].offset() >= end - 1:
             at_end = True

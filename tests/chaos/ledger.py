@@ -7,6 +7,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from schemas import topics
 from streams.model.ingest import ORIGIN_HEADER
 from streams.runtime import clients
+from streams.runtime.patience import CHANGING
 from streams.runtime.settings import Settings
 from tests.chaos.publisher import NUMBER
 from tests.chaos.watch import QUIET
@@ -57,7 +58,7 @@ class Ledger:
                 error = message.error()
                 if error is None:
                     self._note(message)
-                elif not error.retriable():
+                elif error.code() not in CHANGING:
                     raise KafkaException(error)
 
     def _note(self, message: object) -> None:

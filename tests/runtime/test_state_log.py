@@ -14,7 +14,7 @@ from streams.model.state_format import StateFormat
 from streams.runtime import clients, state_log
 from streams.runtime.settings import Settings
 from streams.runtime.state_log import StateLog, read_back, understood
-from tests.conftest import Cluster, wait_until
+from tests.conftest import Cluster
 
 TOPIC = topics.STATE_INGEST.name
 #: A format after the first: every value is longer.
@@ -137,22 +137,7 @@ def test_a_broker_that_does_not_answer_stops_the_process(monkeypatch: pytest.Mon
 def test_the_writes_of_a_partition_stay_in_it(settings: Settings) -> None:
     written: dict[bytes, bytes | None] = {f"k{n}".encode(): b"v" for n in range(20)}
     StateLog(settings, TOPIC, 3).write(list(written.items()))
-    assert [_there(settings, partition) for partition in range(4)] == [{}, {}, {}, written]
-
-
-def _there(settings: Settings, partition: int) -> dict[bytes, bytes]:
-    """What is read back, once the leader of a topic just created is known."""
-    found: list[dict[bytes, bytes]] = []
-
-    def read() -> bool:
-        try:
-            found.append(read_back(settings, TOPIC, partition))
-        except StopProcess as error:
-            assert "NOT_LEADER" in str(error)
-        return bool(found)
-
-    wait_until(read)
-    return found[0]
+    assert [read_back(settings, TOPIC, partition) for partition in range(4)] == [{}, {}, {}, written]
 
 
 def test_state_of_an_older_format_is_upgraded_with_the_first_transaction(settings: Settings) -> None:
