@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from schemas import topics
 from streams.runtime import clients
 from streams.runtime.local import LocalKafka
-from streams.runtime.patience import patiently
+from streams.runtime.patience import CHANGING, patiently
 from streams.runtime.settings import load_settings
 
 PLACE = TopicPartition(topics.EVENTS.name, 0)
@@ -41,6 +41,10 @@ def test_without_an_end_it_asks_without_one() -> None:
     asked = Asked(KafkaError.NOT_LEADER_FOR_PARTITION)
     assert patiently(asked, -1) == "answer"
     assert asked.given == [-1, -1]
+
+
+def test_librdkafka_itself_calls_none_of_it_retriable() -> None:
+    assert not any(KafkaError(code).retriable() for code in CHANGING), "is CHANGING still needed?"
 
 
 def test_what_is_an_answer_is_raised_at_once() -> None:
