@@ -12,8 +12,17 @@ from streams.runtime.endpoints import find
 from streams.runtime.settings import Settings
 
 Row = TypeVar("Row")
+Kind = TypeVar("Kind")
 #: After this long it is worth asking again where nothing answered. Seconds.
 AGAIN_S = 1.0
+#: Two threads that show msgspec a struct for the first time at the same moment crash the process (0.22.0).
+_converting = threading.Lock()
+
+
+def shaped(value: object, kind: type[Kind], strict: bool = True) -> Kind:
+    """Plain data as `kind`; `strict` as msgspec has it. For several threads. Raises msgspec.ValidationError."""
+    with _converting:
+        return msgspec.convert(value, kind, strict=strict)
 
 
 class Results:
@@ -31,7 +40,7 @@ class Results:
         if it refuses the query.
         """
         names, rows = self._table(sql, parameters)
-        return msgspec.convert([dict(zip(names, values, strict=True)) for values in rows], list[row])  # type: ignore[valid-type]
+        return shaped([dict(zip(names, values, strict=True)) for values in rows], list[row])  # type: ignore[valid-type]
 
     def close(self) -> None:
         """Close the connections that are not in use."""

@@ -3,7 +3,7 @@
 import msgspec
 
 from console.queries.series import Point, history
-from console.store import Results
+from console.store import Results, shaped
 from schemas.incident import Incident
 
 _LISTED = """
@@ -123,7 +123,7 @@ def page(results: Results, tenant: str, id: str) -> Page | None:
         {**place, **dict(zip(names, numbers, strict=True))}
         for place, numbers in zip(row.pop("names"), row.pop("numbers"), strict=True)
     ]
-    incident = msgspec.convert(row, Incident, strict=False)
+    incident = shaped(row, Incident, strict=False)
     until = incident.ended_at or incident.updated_at
     points = history(
         results,

@@ -56,6 +56,11 @@ ORIGIN_HEADER: Final = "corredor-origin"
 
 _json = msgspec.json.Encoder().encode
 _pack = msgspec.msgpack.Encoder().encode
+# Made here and not where they are used: several partitions are read back at once, and two threads that show msgspec a
+# struct for the first time at the same moment crash the process (0.22.0).
+_slice = msgspec.json.Decoder(Slice).decode
+_transition = msgspec.json.Decoder(TransitionSlice).decode
+_lane = msgspec.msgpack.Decoder(LaneState).decode
 Message = dict[str, object]
 
 
@@ -68,6 +73,9 @@ class Progression(msgspec.Struct):
     journeys_out: int = 0
     #: The smallest event time still expected, epoch seconds, as of the last look: journeys are settled by it.
     watermark: float = float("-inf")
+
+
+_progression = msgspec.msgpack.Decoder(Progression).decode
 
 
 @dataclass(slots=True)
@@ -362,16 +370,16 @@ class Ingest:
         """
         kind, key = key[:1], key[1:]
         if kind == b"s":
-            stored = msgspec.json.decode(value, type=Slice)
+            stored = _slice(value)
             self.lanes[stored.origin.rpartition("/")[0]].restore_slice(stored, self._places.slot(stored.cell))
         elif kind == b"t":
-            self._transitions.restore(msgspec.json.decode(value, type=TransitionSlice))
+            self._transitions.restore(_transition(value))
         elif kind == b"j":
             self.shelf[kind + key] = value
         elif kind == b"l":
-            self.lanes[key.decode()].restore(msgspec.msgpack.decode(value, type=LaneState))
+            self.lanes[key.decode()].restore(_lane(value))
         elif kind == b"p":
-            self._progression = msgspec.msgpack.decode(value, type=Progression)
+            self._progression = _progression(value)
 
     def restored(self, positions: Mapping[str, int]) -> list[tuple[str, bytes, bytes]]:
         """End the reading back; the slices of which it is unknown whether they were published, as in `Snapshot`.

@@ -25,6 +25,9 @@ class _Answer(msgspec.Struct):
     expires_in: float = _UNSAID_S
 
 
+_answer = msgspec.json.Decoder(_Answer).decode
+
+
 class TokenProvider(AbstractTokenProvider):
     """Fetches a token when one is wanted and the last one is old. Safe to share between event loops and threads."""
 
@@ -64,7 +67,7 @@ class TokenProvider(AbstractTokenProvider):
         try:
             response = self._client.post(self._url, data=self._form)
             response.raise_for_status()
-            return msgspec.json.decode(response.content, type=_Answer)
+            return _answer(response.content)
         except httpx.HTTPStatusError as error:
             said = f"status {error.response.status_code}"
         except httpx.TransportError as error:

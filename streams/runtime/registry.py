@@ -61,6 +61,10 @@ class _Problem(msgspec.Struct):
     error_code: int = 0
 
 
+_schema = msgspec.json.Decoder(_Schema).decode
+_problem = msgspec.json.Decoder(_Problem).decode
+
+
 class _Away(Exception):
     """The registry does not answer as one; the message says how."""
 
@@ -175,8 +179,8 @@ class SchemaRegistry:
         status = response.status_code
         try:
             if status == 200:
-                return msgspec.json.decode(response.content, type=_Schema)
-            if status == 404 and msgspec.json.decode(response.content, type=_Problem).error_code in _NOT_FOUND:
+                return _schema(response.content)
+            if status == 404 and _problem(response.content).error_code in _NOT_FOUND:
                 raise Unfit("the registry does not know it")
         except msgspec.DecodeError:
             raise _Away(f"answers {path} with status {status}, and not as a schema registry does") from None

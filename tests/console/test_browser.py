@@ -61,6 +61,8 @@ def test_the_language_follows_the_browser_and_can_be_switched(browser: Browser, 
 
 def test_the_theme_follows_the_system_and_can_be_switched(browser: Browser, address: str) -> None:
     def paper(page: Page) -> str:
+        # The document may be there before its style sheet.
+        page.wait_for_load_state()
         return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
     with chromium.page(browser, address, color_scheme="dark") as page:

@@ -1,11 +1,17 @@
 """What a partition's snapshot holds and publishes, and how a partition goes on from what was written."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from streams.model import ingest
 from tests.builders import NOW, event, record
 from tests.model.partitions import EVENTS, REKEYED, new, slices
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_positions_are_given_once_and_only_for_lanes_that_moved() -> None:
@@ -99,3 +105,9 @@ def test_a_journey_goes_out_once_it_has_waited_though_others_change_on() -> None
         state.advance(None)
         published.append(len(state.snapshot().journeys))
     assert published == [0] * ingest.JOURNEY_WAITS + [ingest.FEW_JOURNEYS + 1]
+
+
+def test_partitions_are_read_back_at_once_in_a_fresh_process() -> None:
+    # What msgspec does with a struct that it meets for the first time is not safe in two threads: most runs crashed.
+    for _ in range(6):
+        subprocess.run([sys.executable, "-m", "tests.model.first_read"], cwd=ROOT, check=True, timeout=60)
