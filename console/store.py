@@ -40,7 +40,8 @@ class Results:
         if it refuses the query.
         """
         names, rows = self._table(sql, parameters)
-        return shaped([dict(zip(names, values, strict=True)) for values in rows], list[row])  # type: ignore[valid-type]
+        found = [dict(zip(names, values, strict=True)) for values in rows]
+        return shaped(found, list[row])  # type: ignore[valid-type]  # a value here, a type only for msgspec
 
     def close(self) -> None:
         """Close the connections that are not in use."""

@@ -130,17 +130,13 @@ def delete_topics(client: AdminClient, names: Collection[str]) -> None:
 
 
 def with_controller(client: AdminClient) -> AdminClient:
-    """`client`, once the cluster names a controller. Raises KafkaException if Kafka does not answer, or names none.
+    """`client`, once the cluster names a controller. Raises KafkaException if Kafka does not answer.
 
-    A broker whose heartbeats come late (a slow disk, a start) is fenced, and then names none. A client that is told so
-    asks once more, and no more in the 60 s that its request may take, however soon the broker is back (librdkafka
-    2.16.0).
+    StopProcess if it names none. A broker whose heartbeats come late (a slow disk, a start) is fenced, and then names
+    none. A client that is told so asks once more, and no more in the 60 s that its request may take, however soon the
+    broker is back (librdkafka 2.16.0).
     """
-    deadline = time.monotonic() + TIMEOUT_S
-    while not _names_controller(client):
-        if time.monotonic() > deadline:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"no controller within {TIMEOUT_S:.0f} s"))
-        time.sleep(0.1)
+    _wait_until(lambda: _names_controller(client), "the cluster named no controller")
     return client
 
 

@@ -19,7 +19,7 @@ def new(partition: int = 0, **defaults: Any) -> Ingest:
 
 
 def scored(outcome: Outcome) -> list[ScoredEvent]:
-    return [msgspec.json.decode(message["value"], type=ScoredEvent) for message in outcome.scored]  # type: ignore[arg-type]
+    return [msgspec.json.decode(message["value"], type=ScoredEvent) for message in outcome.scored]
 
 
 def slices(state: Ingest) -> list[Slice]:
